@@ -57,6 +57,12 @@ export type Rounding = 'nearest' | 'zero' | 'ceil' | 'floor';
 /** How an access that is not a multiple of its size is treated: done, an address error (MIPS), or a protection fault (SSE's aligned forms). */
 export type Alignment = 'any' | 'natural' | 'strict';
 export type AccessBytes = 1 | 2 | 4 | 8 | 16;
+export interface AccessOptions {
+  /** `any` when absent. */
+  readonly align?: Alignment;
+  /** An i32: where it is 0 the access neither takes place nor faults, and a load gives 0. */
+  readonly when?: Value;
+}
 
 /** Why control is transferred; a hint for the prediction of returns, without meaning of its own. */
 export type BranchKind = 'jump' | 'call' | 'return';
@@ -124,9 +130,9 @@ export interface Effects {
 
   // Memory. The byte order is the variant's; addresses have type `word`.
   /** 1, 2 and 4 bytes come zero-extended to `type`; 8 as i64; 16 as v128. */
-  load(bytes: AccessBytes, address: Value, type: Type, align?: Alignment): Value;
-  /** Stores the low `bytes` of the value; where `when` is given and 0, neither stores nor faults. */
-  store(bytes: AccessBytes, address: Value, value: Value, options?: { align?: Alignment; when?: Value }): void;
+  load(bytes: AccessBytes, address: Value, type: Type, options?: AccessOptions): Value;
+  /** Stores the low `bytes` of the value. */
+  store(bytes: AccessBytes, address: Value, value: Value, options?: AccessOptions): void;
 
   // Control. On a variant with delay slots the transfer takes place after the next instruction.
   branch(target: Value, kind?: BranchKind): void;
