@@ -1,0 +1,284 @@
+// The recorder: an Effects that writes an instruction's effect down as a flat op list. The one bridge from clauses to engines.
+
+import type {
+  AccessBytes,
+  AccessOptions,
+  BinaryName,
+  BranchKind,
+  CompareName,
+  Effects,
+  FloatBinaryName,
+  FloatCompareName,
+  Rounding,
+  TrapKind,
+  Type,
+  UnaryName,
+  Value,
+} from '../../isa/dsl/effects.ts';
+import type { Register } from '../../isa/dsl/registers.ts';
+import type { Variant } from '../../isa/dsl/variant.ts';
+import { VECTOR_OPS, type VectorName } from '../../isa/dsl/vector.ts';
+import type { OpList, Uop } from './ops.ts';
+
+/** A clause used the vocabulary wrongly: a mistake in the clause, not in the guest. */
+export class EffectError extends Error {
+  override readonly name = 'EffectError';
+}
+
+const MASK: Readonly<Record<'i32' | 'i64', bigint>> = { i32: 0xffffffffn, i64: 0xffffffffffffffffn };
+
+/**
+ * Records `effect` for a variant.
+ * @throws EffectError when operand types do not fit, with what was expected.
+ */
+export function record(variant: Variant, effect: (e: Effects) => void): OpList {
+  const recorder = new Recorder(variant);
+  effect(recorder);
+  return recorder.finish();
+}
+
+class Recorder implements Effects {
+  readonly variant: Variant;
+  readonly word: 'i32' | 'i64';
+  readonly #ops: Uop[] = [];
+  readonly #temps: Type[] = [];
+
+  constructor(variant: Variant) {
+    this.variant = variant;
+    this.word = variant.width === 64 ? 'i64' : 'i32';
+  }
+
+  finish(): OpList {
+    const ops = this.#ops;
+    return {
+      ops,
+      temps: this.#temps,
+      branches: ops.some((o) => o.op === 'branch'),
+      terminal: ops.some((o) => (o.op === 'branch' || o.op === 'trap') && o.when === undefined),
+      accesses: ops.some((o) => o.op === 'load' || o.op === 'store'),
+      stores: ops.some((o) => o.op === 'store'),
+      traps: ops.some((o) => o.op === 'trap'),
+    };
+  }
+
+  #new(type: Type): Value {
+    return { type, id: this.#temps.push(type) - 1 };
+  }
+
+  #int(value: Value): 'i32' | 'i64' {
+    if (value.type === 'v128') throw new EffectError('an integer operand is wanted, not v128');
+    return value.type;
+  }
+
+  #same(a: Value, b: Value): 'i32' | 'i64' {
+    if (a.type !== b.type) throw new EffectError(`operands of types ${a.type} and ${b.type}`);
+    return this.#int(a);
+  }
+
+  #want(type: Type, value: Value): number {
+    if (value.type !== type) throw new EffectError(`${type} is wanted, not ${value.type}`);
+    return value.id;
+  }
+
+  const(type: 'i32' | 'i64', value: number | bigint): Value {
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'const', dst: dst.id, type, value: BigInt(value) & MASK[type] });
+    return dst;
+  }
+
+  v128(lo: bigint, hi: bigint): Value {
+    const dst = this.#new('v128');
+    this.#ops.push({ op: 'const128', dst: dst.id, lo: lo & MASK.i64, hi: hi & MASK.i64 });
+    return dst;
+  }
+
+  pc(offset = 0): Value {
+    const dst = this.#new(this.word);
+    this.#ops.push({ op: 'pc', dst: dst.id, type: this.word, offset });
+    return dst;
+  }
+
+  get(register: Register): Value {
+    const dst = this.#new(register.type);
+    this.#ops.push({ op: 'get', dst: dst.id, register });
+    return dst;
+  }
+
+  set(register: Register, value: Value): void {
+    this.#ops.push({ op: 'set', register, value: this.#want(register.type, value) });
+  }
+
+  cycles(): Value {
+    const dst = this.#new('i64');
+    this.#ops.push({ op: 'cycles', dst: dst.id });
+    return dst;
+  }
+
+  binary(name: BinaryName, a: Value, b: Value): Value {
+    const type = this.#same(a, b);
+    if ((name === 'mulhu' || name === 'mulhs') && type !== 'i64') throw new EffectError(`${name} is for i64`);
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'binary', name, dst: dst.id, type, a: a.id, b: b.id });
+    return dst;
+  }
+
+  compare(name: CompareName, a: Value, b: Value): Value {
+    const type = this.#same(a, b);
+    const dst = this.#new('i32');
+    this.#ops.push({ op: 'compare', name, dst: dst.id, type, a: a.id, b: b.id });
+    return dst;
+  }
+
+  unary(name: UnaryName, a: Value): Value {
+    const type = this.#int(a);
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'unary', name, dst: dst.id, type, a: a.id });
+    return dst;
+  }
+
+  add = (a: Value, b: Value): Value => this.binary('add', a, b);
+  sub = (a: Value, b: Value): Value => this.binary('sub', a, b);
+  mul = (a: Value, b: Value): Value => this.binary('mul', a, b);
+  and = (a: Value, b: Value): Value => this.binary('and', a, b);
+  or = (a: Value, b: Value): Value => this.binary('or', a, b);
+  xor = (a: Value, b: Value): Value => this.binary('xor', a, b);
+  not = (a: Value): Value => this.binary('xor', a, this.const(this.#int(a), -1));
+  shl = (a: Value, n: Value): Value => this.binary('shl', a, n);
+  shr = (a: Value, n: Value): Value => this.binary('shr', a, n);
+  sar = (a: Value, n: Value): Value => this.binary('sar', a, n);
+  eq = (a: Value, b: Value): Value => this.compare('eq', a, b);
+  ne = (a: Value, b: Value): Value => this.compare('ne', a, b);
+  ltu = (a: Value, b: Value): Value => this.compare('ltu', a, b);
+  lts = (a: Value, b: Value): Value => this.compare('lts', a, b);
+
+  select(condition: Value, a: Value, b: Value): Value {
+    if (a.type !== b.type) throw new EffectError(`select between ${a.type} and ${b.type}`);
+    const dst = this.#new(a.type);
+    this.#ops.push({ op: 'select', dst: dst.id, type: a.type, when: this.#want('i32', condition), a: a.id, b: b.id });
+    return dst;
+  }
+
+  #convert(op: 'wrap' | 'extendS' | 'extendU' | 'widen' | 'narrow', from: Type, to: Type, a: Value): Value {
+    const source = this.#want(from, a);
+    const dst = this.#new(to);
+    this.#ops.push({ op, dst: dst.id, a: source });
+    return dst;
+  }
+
+  wrap = (a: Value): Value => this.#convert('wrap', 'i64', 'i32', a);
+  extendS = (a: Value): Value => this.#convert('extendS', 'i32', 'i64', a);
+  extendU = (a: Value): Value => this.#convert('extendU', 'i32', 'i64', a);
+  widen = (a: Value): Value => this.#convert('widen', 'i32', 'i64', a);
+  narrow = (a: Value): Value => this.#convert('narrow', 'i64', 'i32', a);
+
+  #wide(op: 'divu128' | 'remu128', hi: Value, lo: Value, divisor: Value): Value {
+    for (const v of [hi, lo, divisor]) this.#want('i64', v);
+    const dst = this.#new('i64');
+    this.#ops.push({ op, dst: dst.id, hi: hi.id, lo: lo.id, divisor: divisor.id });
+    return dst;
+  }
+
+  divu128 = (hi: Value, lo: Value, divisor: Value): Value => this.#wide('divu128', hi, lo, divisor);
+  remu128 = (hi: Value, lo: Value, divisor: Value): Value => this.#wide('remu128', hi, lo, divisor);
+
+  #accessType(bytes: AccessBytes, type: Type): void {
+    const fits = bytes === 16 ? type === 'v128' : bytes === 8 ? type === 'i64' : type !== 'v128';
+    if (!fits) throw new EffectError(`an access of ${bytes} bytes cannot have type ${type}`);
+  }
+
+  #when(options: AccessOptions): number | undefined {
+    return options.when === undefined ? undefined : this.#want('i32', options.when);
+  }
+
+  load(bytes: AccessBytes, address: Value, type: Type, options: AccessOptions = {}): Value {
+    this.#accessType(bytes, type);
+    const at = this.#want(this.word, address);
+    const when = this.#when(options);
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'load', dst: dst.id, type, bytes, align: options.align ?? 'any', address: at, when });
+    return dst;
+  }
+
+  store(bytes: AccessBytes, address: Value, value: Value, options: AccessOptions = {}): void {
+    this.#accessType(bytes, value.type);
+    const at = this.#want(this.word, address);
+    const when = this.#when(options);
+    this.#ops.push({
+      op: 'store',
+      type: value.type,
+      bytes,
+      align: options.align ?? 'any',
+      address: at,
+      value: value.id,
+      when,
+    });
+  }
+
+  branch(target: Value, kind: BranchKind = 'jump'): void {
+    this.#ops.push({ op: 'branch', kind, target: this.#want(this.word, target), when: undefined });
+  }
+
+  branchIf(condition: Value, target: Value): void {
+    const when = this.#want('i32', condition);
+    this.#ops.push({ op: 'branch', kind: 'jump', target: this.#want(this.word, target), when });
+  }
+
+  nullifyIf(condition: Value): void {
+    if (!this.variant.delaySlot) throw new EffectError('this variant has no delay slots');
+    this.#ops.push({ op: 'nullify', when: this.#want('i32', condition) });
+  }
+
+  trap(kind: TrapKind, code = 0): void {
+    this.#ops.push({ op: 'trap', kind, code, when: undefined });
+  }
+
+  trapIf(condition: Value, kind: TrapKind, code = 0): void {
+    this.#ops.push({ op: 'trap', kind, code, when: this.#want('i32', condition) });
+  }
+
+  float(name: FloatBinaryName, a: Value, b: Value): Value {
+    const type = this.#same(a, b);
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'float', name, dst: dst.id, type, a: a.id, b: b.id });
+    return dst;
+  }
+
+  fsqrt(a: Value): Value {
+    const type = this.#int(a);
+    const dst = this.#new(type);
+    this.#ops.push({ op: 'fsqrt', dst: dst.id, type, a: a.id });
+    return dst;
+  }
+
+  floatCompare(name: FloatCompareName, a: Value, b: Value): Value {
+    const type = this.#same(a, b);
+    const dst = this.#new('i32');
+    this.#ops.push({ op: 'floatCompare', name, dst: dst.id, type, a: a.id, b: b.id });
+    return dst;
+  }
+
+  intToFloat(a: Value, to: 'i32' | 'i64'): Value {
+    const from = this.#int(a);
+    const dst = this.#new(to);
+    this.#ops.push({ op: 'intToFloat', dst: dst.id, from, to, a: a.id });
+    return dst;
+  }
+
+  floatToInt(a: Value, rounding: Rounding, to: 'i32' | 'i64', invalid: bigint): Value {
+    const from = this.#int(a);
+    const dst = this.#new(to);
+    this.#ops.push({ op: 'floatToInt', dst: dst.id, from, to, rounding, invalid: invalid & MASK[to], a: a.id });
+    return dst;
+  }
+
+  vector(name: VectorName, operands: readonly Value[], imm: readonly number[] = []): Value {
+    const row = VECTOR_OPS[name];
+    if (operands.length !== row.operands.length || imm.length !== row.immediates) {
+      throw new EffectError(`${name} takes ${row.operands.length} operands and ${row.immediates} immediates`);
+    }
+    const args = operands.map((value, i) => this.#want(row.operands[i] ?? 'v128', value));
+    const dst = this.#new(row.result);
+    this.#ops.push({ op: 'vector', name, dst: dst.id, args, imm });
+    return dst;
+  }
+}
