@@ -1,0 +1,26 @@
+// The amd64 description: 64-bit user mode at the x86-64-v1 baseline (SSE2, nothing later).
+
+import type { Isa } from '../dsl/isa.ts';
+import type { Variant } from '../dsl/variant.ts';
+import { ARITH } from './arith.ts';
+import type { Clause } from './clause.ts';
+import { buildTable, decode, MAX_LENGTH } from './decode.ts';
+import { REGISTERS } from './regs.ts';
+
+export const AMD64: Variant = { goarch: 'amd64', width: 64, bigEndian: false, delaySlot: false, nan: 'x86' };
+
+/** Every clause, family by family. */
+export const AMD64_CLAUSES: readonly Clause[] = [...ARITH];
+
+/** Builds the description: its decode table belongs to this instance. */
+export const amd64Isa = (): Isa => {
+  const table = buildTable(AMD64_CLAUSES);
+  return {
+    variant: AMD64,
+    registers: REGISTERS,
+    maxLength: MAX_LENGTH,
+    quantum: 1,
+    clauses: AMD64_CLAUSES,
+    decode: (bytes, offset) => decode(table, bytes, offset),
+  };
+};
