@@ -1,0 +1,41 @@
+// Where things lie in the one WebAssembly memory that guest pages, registers and both engines share. Byte offsets.
+
+/** The running thread's registers, laid out by the isa's register file. */
+export const STATE = 0;
+export const STATE_SIZE = 0x400;
+
+/** i64: where control goes after the current instruction. */
+export const NEXT = 0x400;
+/** i32: the instruction was a branch (on targets with delay slots: taken or not). */
+export const BRANCHED = 0x408;
+/** i32: the delay slot is skipped. */
+export const NULLIFIED = 0x40c;
+/** i32: instructions left of the current stretch of a run. */
+export const REMAINING = 0x410;
+/** First free byte for a compiler's own words. */
+export const ENGINE_FREE = 0x420;
+
+/** Temporaries of the instruction being evaluated, 16 bytes each. */
+export const TEMPS = 0x800;
+export const TEMP_COUNT = 896;
+
+/** The software TLB: direct-mapped by page number. */
+export const TLB = 0x4000;
+export const TLB_ENTRIES = 512;
+export const TLB_ENTRY = 32;
+/** Fields of an entry. A tag is the page's address; INVALID_TAG matches no access. */
+export const TLB_READ = 0;
+export const TLB_WRITE = 8;
+/** i32: host address = low half of the guest address + addend, modulo 2^32. */
+export const TLB_ADDEND = 16;
+/** Low word of a tag that matches nothing: its low bits are set, those of a masked address in the same page are not. */
+export const INVALID_TAG = -1;
+
+/** Constants of op lists, kept from one execution to the next. */
+export const CONSTANTS = 0x10000;
+export const CONSTANTS_SIZE = 0x30000;
+
+/** Guest page frames from here on. */
+export const FRAMES = 0x100000;
+export const PAGE_BITS = 12;
+export const PAGE_SIZE = 1 << PAGE_BITS;

@@ -1,0 +1,229 @@
+// The machine: one processor, one memory, the one loop. `run(budget)` stops after exactly that many instructions, or before.
+
+import type { TrapKind } from '../../isa/dsl/effects.ts';
+import type { Isa } from '../../isa/dsl/isa.ts';
+import { DecodeCache, type Instruction } from './decode.ts';
+import { GuestTrap } from './evaluate.ts';
+import { BRANCHED, NEXT, NULLIFIED, PAGE_SIZE, REMAINING } from './layout.ts';
+import { GuestFault, Memory } from './memory.ts';
+import { ConstantPool } from './place.ts';
+import { State } from './state.ts';
+import { hostOver } from './steps.ts';
+
+/**
+ * Why a run ended.
+ * - `budget`: the instructions are executed.
+ * - `syscall`: a system call instruction is executed; PC is past it.
+ * - `trap`, `fault`: the next instruction cannot be executed, and has changed nothing: see `machine.trap`, `machine.fault`.
+ * - `breakpoint`: the next instruction is one to stop before, and has not begun.
+ */
+export type Stop = 'budget' | 'syscall' | 'trap' | 'fault' | 'breakpoint';
+
+/** Places to stop before. */
+export interface Breakpoints {
+  has(pc: number): boolean;
+}
+
+/** Told of every instruction before it is executed. `instruction` is undefined for one that cannot be fetched or decoded. */
+export type Observer = (pc: number, instruction: Instruction) => void;
+
+const NEXT_WORD = NEXT >>> 2;
+const BRANCHED_WORD = BRANCHED >>> 2;
+const NULLIFIED_WORD = NULLIFIED >>> 2;
+const REMAINING_WORD = REMAINING >>> 2;
+const STRETCH = 0x3fffffff;
+
+export class Machine {
+  readonly isa: Isa;
+  readonly memory: Memory;
+  readonly state: State;
+  readonly code: DecodeCache;
+  /** The trap or fault that ended the last run. */
+  trap: { kind: TrapKind; code: number } = { kind: 'illegal', code: 0 };
+  fault: GuestFault = new GuestFault(0, 'execute', 'unmapped');
+  observer: Observer | undefined;
+  breakpoints: Breakpoints | undefined;
+  /** Stop in the delay slot of every call, where PC shows the half-executed call. */
+  stopInCallSlots = false;
+  /** Instructions executed up to the end of the current stretch. */
+  #stretchEnd = 0;
+  /** Set while the instruction under a breakpoint is to be executed after all. */
+  #passBreakpoint = false;
+
+  constructor(isa: Isa, options: { limit: number; memorySize?: number }) {
+    this.isa = isa;
+    this.memory = new Memory({
+      bigEndian: isa.variant.bigEndian,
+      limit: options.limit,
+      ...(options.memorySize === undefined ? {} : { size: options.memorySize }),
+    });
+    this.state = new State(isa.registers, this.memory);
+    const host = hostOver(isa.variant, this.memory, () => this.instructions);
+    this.code = new DecodeCache(isa, this.memory, host, new ConstantPool(this.memory), this.state.pcIndex);
+    this.memory.setCodeListener((page) => this.code.invalidate(page));
+  }
+
+  /** Instructions executed since the start: the clock. */
+  get instructions(): number {
+    return this.#stretchEnd - this.memory.i32[REMAINING_WORD]!;
+  }
+
+  /** Puts the clock to a count, as when a snapshot is restored. */
+  set instructions(count: number) {
+    this.#stretchEnd = count;
+    this.memory.i32[REMAINING_WORD] = 0;
+  }
+
+  /** Lets the next run execute the instruction at PC even where a breakpoint stands before it. */
+  passBreakpoint(): void {
+    this.#passBreakpoint = true;
+  }
+
+  /** Executes at most `budget` instructions. */
+  run(budget: number): Stop {
+    let left = budget;
+    while (left > 0) {
+      const stretch = Math.min(left, STRETCH);
+      this.#stretchEnd = this.instructions + stretch;
+      this.memory.i32[REMAINING_WORD] = stretch;
+      const stop = this.#evaluate();
+      if (stop !== 'budget') return stop;
+      left -= stretch;
+    }
+    return 'budget';
+  }
+
+  /** Evaluates until the stretch is over or something stops it. */
+  #evaluate(): Stop {
+    try {
+      return this.isa.variant.delaySlot ? this.#loopWithSlots() : this.#loop();
+    } catch (error) {
+      if (error instanceof GuestFault) {
+        this.fault = error;
+        return 'fault';
+      }
+      if (error instanceof GuestTrap) {
+        if (error.kind === 'syscall') {
+          this.memory.i32[REMAINING_WORD]!--;
+          this.#advance();
+          return 'syscall';
+        }
+        this.trap = { kind: error.kind, code: error.code };
+        return 'trap';
+      }
+      throw error;
+    }
+  }
+
+  /** Moves PC past an instruction whose last operation was a trap. */
+  #advance(): void {
+    const i32 = this.memory.i32;
+    const { pcIndex, pendingIndex, slotIndex } = this.state;
+    const from = i32[slotIndex] !== 0 ? pendingIndex : NEXT_WORD;
+    i32[pcIndex] = i32[from]!;
+    i32[pcIndex + 1] = i32[from + 1]!;
+    i32[slotIndex] = 0;
+  }
+
+  /** The instruction at PC, after the observer has seen it, or undefined where a breakpoint stops the run. */
+  #fetch(low: number, high: number): Instruction | undefined {
+    const pc = (high >>> 0) * 2 ** 32 + (low >>> 0);
+    if (this.breakpoints?.has(pc) === true && !this.#passBreakpoint) return undefined;
+    this.#passBreakpoint = false;
+    const instruction = this.code.at(pc);
+    if (instruction === undefined) throw new GuestTrap('illegal', 0);
+    this.observer?.(pc, instruction);
+    return instruction;
+  }
+
+  #loop(): Stop {
+    const { i32 } = this.memory;
+    const { pcIndex } = this.state;
+    const plain = this.observer === undefined && this.breakpoints === undefined;
+    let page = this.code.page(this.state.pc);
+    let pageLow = (page.page * PAGE_SIZE) | 0;
+    let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    while (i32[REMAINING_WORD]! > 0) {
+      const low = i32[pcIndex]!;
+      const high = i32[pcIndex + 1]!;
+      let instruction: Instruction | undefined;
+      if (plain && (low & -PAGE_SIZE) === pageLow && high === pageHigh)
+        instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      if (instruction === undefined) {
+        instruction = this.#fetch(low, high);
+        if (instruction === undefined) return 'breakpoint';
+        page = this.code.page(this.state.pc);
+        pageLow = low & -PAGE_SIZE;
+        pageHigh = high;
+      }
+      const next = (low + instruction.length) | 0;
+      i32[NEXT_WORD] = next;
+      i32[NEXT_WORD + 1] = high + (next >>> 0 < low >>> 0 ? 1 : 0);
+      const steps = instruction.steps;
+      for (let i = 0; i < steps.length; i++) steps[i]!();
+      i32[pcIndex] = i32[NEXT_WORD]!;
+      i32[pcIndex + 1] = i32[NEXT_WORD + 1]!;
+      i32[REMAINING_WORD]!--;
+    }
+    return 'budget';
+  }
+
+  /** As #loop, for targets whose branches take effect after the next instruction. Instructions are four bytes long. */
+  #loopWithSlots(): Stop {
+    const { i32 } = this.memory;
+    const { pcIndex, pendingIndex, slotIndex } = this.state;
+    const plain = this.observer === undefined && this.breakpoints === undefined;
+    const stopInCallSlots = this.stopInCallSlots;
+    let page = this.code.page(this.state.pc);
+    let pageLow = (page.page * PAGE_SIZE) | 0;
+    let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    while (i32[REMAINING_WORD]! > 0) {
+      const low = i32[pcIndex]!;
+      const high = i32[pcIndex + 1]!;
+      let instruction: Instruction | undefined;
+      if (plain && (low & -PAGE_SIZE) === pageLow && high === pageHigh)
+        instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      if (instruction === undefined) {
+        instruction = this.#fetch(low, high);
+        if (instruction === undefined) return 'breakpoint';
+        page = this.code.page(this.state.pc);
+        pageLow = low & -PAGE_SIZE;
+        pageHigh = high;
+      }
+      // A branch not taken goes on after its slot.
+      const after = (low + 8) | 0;
+      i32[NEXT_WORD] = instruction.list.branches ? after : (low + 4) | 0;
+      i32[NEXT_WORD + 1] = high + (i32[NEXT_WORD]! >>> 0 < low >>> 0 ? 1 : 0);
+      i32[BRANCHED_WORD] = 0;
+      const inSlot = i32[slotIndex] !== 0;
+      // A branch in a delay slot is unpredictable (MIPS64 vol. II); the hardware that Go runs on traps.
+      if (inSlot && instruction.list.branches) throw new GuestTrap('illegal', 0);
+      const steps = instruction.steps;
+      for (let i = 0; i < steps.length; i++) steps[i]!();
+      i32[REMAINING_WORD]!--;
+      if (inSlot) {
+        i32[pcIndex] = i32[pendingIndex]!;
+        i32[pcIndex + 1] = i32[pendingIndex + 1]!;
+        i32[slotIndex] = 0;
+      } else if (i32[BRANCHED_WORD] !== 0) {
+        if (i32[NULLIFIED_WORD] !== 0) {
+          i32[NULLIFIED_WORD] = 0;
+          i32[pcIndex] = after;
+          i32[pcIndex + 1] = high + (after >>> 0 < low >>> 0 ? 1 : 0);
+        } else {
+          i32[pendingIndex] = i32[NEXT_WORD]!;
+          i32[pendingIndex + 1] = i32[NEXT_WORD + 1]!;
+          const slot = (low + 4) | 0;
+          i32[pcIndex] = slot;
+          i32[pcIndex + 1] = high + (slot >>> 0 < low >>> 0 ? 1 : 0);
+          i32[slotIndex] = 1;
+          if (stopInCallSlots && instruction.call) return 'breakpoint';
+        }
+      } else {
+        i32[pcIndex] = i32[NEXT_WORD]!;
+        i32[pcIndex + 1] = i32[NEXT_WORD + 1]!;
+      }
+    }
+    return 'budget';
+  }
+}

@@ -1,0 +1,520 @@
+// Guest memory: pages of a 64-bit address space in frames of one WebAssembly.Memory, behind a software TLB; snapshots by copy on write.
+//
+// Byte order: the frames keep each aligned 8-byte unit in little-endian order, whatever the guest's. On a big-endian guest an aligned
+// access of n bytes is then the host's own at the address XOR (8 - n), and needs no swap.
+//
+// Snapshots: a frame belongs to the epoch in which it was made. Taking a snapshot begins a new epoch; a page whose frame is older
+// than the newest snapshot is copied on its first write, and the old entry goes into that snapshot. So the cost of a snapshot is in
+// proportion to the pages written after it.
+
+import {
+  FRAMES,
+  INVALID_TAG,
+  PAGE_BITS,
+  PAGE_SIZE,
+  TLB,
+  TLB_ADDEND,
+  TLB_ENTRIES,
+  TLB_ENTRY,
+  TLB_READ,
+  TLB_WRITE,
+} from './layout.ts';
+
+export type Access = 'read' | 'write' | 'execute';
+
+/** Protection bits, as Linux numbers them (PROT_READ, PROT_WRITE, PROT_EXEC). */
+export const PROT_NONE = 0;
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_EXEC = 4;
+
+/**
+ * `unmapped`: nothing is mapped there; `protection`: the mapping forbids it; `alignment`: the address is not a multiple of the access;
+ * `range`: the address lies beyond user space (and may have been rounded).
+ */
+export type FaultReason = 'unmapped' | 'protection' | 'alignment' | 'range';
+
+/** An access that the guest's address space does not allow. */
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault';
+  readonly address: number;
+  readonly access: Access;
+  readonly reason: FaultReason;
+
+  constructor(address: number, access: Access, reason: FaultReason) {
+    super(`${access} of 0x${address.toString(16)}: ${reason}`);
+    this.address = address;
+    this.access = access;
+    this.reason = reason;
+  }
+}
+
+/** The host has no frames left for the guest. */
+export class OutOfMemory extends Error {
+  override readonly name = 'OutOfMemory';
+}
+
+/** Says what is mapped where: the kernel's view of the address space. */
+export interface PageSource {
+  /** Protection bits of the mapping that holds `address`, or -1 where there is none. */
+  protectionAt(address: number): number;
+}
+
+/** Told when a page that held decoded instructions is written, remapped or unmapped. */
+export type CodeListener = (page: number) => void;
+
+/** A page-table entry: frame number << 8 | flags; 0 when absent. */
+const PRESENT = 0x10;
+const CODE = 0x08;
+const PROT = 0x07;
+const LEAF_BITS = 10;
+const LEAF = 1 << LEAF_BITS;
+
+/** What a snapshot remembers: the entries that have changed since, by page number. */
+export interface MemorySnapshot {
+  readonly epoch: number;
+  readonly saved: Map<number, number>;
+}
+
+const SIZE_MAX = 2 ** 32;
+
+export class Memory {
+  readonly wasm: WebAssembly.Memory;
+  readonly bigEndian: boolean;
+  readonly u8: Uint8Array;
+  readonly i32: Int32Array;
+  readonly i64: BigInt64Array;
+  readonly view: DataView;
+  /** First address that user programs may not have. */
+  readonly limit: number;
+  /** XOR of the address for accesses of 1, 2 and 4 bytes. */
+  readonly #swizzle: number;
+  readonly #table = new Map<number, Int32Array>();
+  #lastTop = -1;
+  #lastLeaf: Int32Array | undefined;
+  readonly #frameEpoch: Int32Array;
+  readonly #free: number[] = [];
+  #nextFrame: number;
+  readonly #frameLimit: number;
+  /** Stands in for every page that has been read and never written. */
+  readonly #zeroFrame: number;
+  /** Frames of this epoch and later are no snapshot's: they may be written and freed. */
+  #privateFrom = 0;
+  #framesUsed = 0;
+  #epoch = 1;
+  readonly #snapshots: MemorySnapshot[] = [];
+  #source: PageSource = { protectionAt: () => -1 };
+  #codeListener: CodeListener = () => undefined;
+
+  /**
+   * @param size bytes of host address space to set aside, at most 4 GiB; the host commits only what is touched.
+   * @param limit end of user space: 2^47 on amd64, 2^31 for o32, 2^40 for n64 (Linux TASK_SIZE).
+   */
+  constructor(options: { bigEndian: boolean; limit: number; size?: number }) {
+    const pages = Math.floor(Math.min(options.size ?? SIZE_MAX, SIZE_MAX) / 65536);
+    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.bigEndian = options.bigEndian;
+    this.limit = options.limit;
+    this.#swizzle = options.bigEndian ? 7 : 0;
+    const buffer = this.wasm.buffer;
+    this.u8 = new Uint8Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.i64 = new BigInt64Array(buffer);
+    this.view = new DataView(buffer);
+    this.#frameLimit = buffer.byteLength / PAGE_SIZE;
+    this.#frameEpoch = new Int32Array(this.#frameLimit);
+    this.#nextFrame = FRAMES >>> PAGE_BITS;
+    this.#zeroFrame = this.#nextFrame++;
+    this.#frameEpoch[this.#zeroFrame] = -1;
+    this.flushTlb();
+  }
+
+  setSource(source: PageSource): void {
+    this.#source = source;
+  }
+
+  setCodeListener(listener: CodeListener): void {
+    this.#codeListener = listener;
+  }
+
+  /** Frames in use, in bytes: what the guest costs. */
+  get residentBytes(): number {
+    return this.#framesUsed * PAGE_SIZE;
+  }
+
+  // The page table
+
+  #leaf(page: number, make: boolean): Int32Array | undefined {
+    const top = Math.floor(page / LEAF);
+    if (top === this.#lastTop) return this.#lastLeaf;
+    let leaf = this.#table.get(top);
+    if (leaf === undefined && make) {
+      leaf = new Int32Array(LEAF);
+      this.#table.set(top, leaf);
+    }
+    if (leaf !== undefined) {
+      this.#lastTop = top;
+      this.#lastLeaf = leaf;
+    }
+    return leaf;
+  }
+
+  #entry(page: number): number {
+    return this.#leaf(page, false)?.[page % LEAF] ?? 0;
+  }
+
+  #setEntry(page: number, entry: number): void {
+    const leaf = this.#leaf(page, true)!;
+    const old = leaf[page % LEAF]!;
+    const newest = this.#snapshots.at(-1);
+    if (newest !== undefined && !newest.saved.has(page)) newest.saved.set(page, old);
+    leaf[page % LEAF] = entry;
+    if ((old & CODE) !== 0 && (entry & CODE) === 0) this.#codeListener(page);
+    this.#dropTlb(page);
+    if ((old & PRESENT) !== 0 && old >>> 8 !== entry >>> 8) this.#release(old >>> 8);
+  }
+
+  /** Frees a frame that no snapshot holds. */
+  #release(frame: number): void {
+    if (this.#frameEpoch[frame]! >= this.#privateFrom) this.#freeFrame(frame);
+  }
+
+  #freeFrame(frame: number): void {
+    if (frame === this.#zeroFrame) return;
+    this.#framesUsed--;
+    this.#free.push(frame);
+  }
+
+  #allocate(): number {
+    let frame = this.#free.pop();
+    if (frame === undefined) {
+      if (this.#nextFrame >= this.#frameLimit)
+        throw new OutOfMemory('the guest has used all of the memory set aside for it');
+      frame = this.#nextFrame++;
+    }
+    this.#framesUsed++;
+    this.#frameEpoch[frame] = this.#epoch;
+    return frame;
+  }
+
+  #allocateZeroed(): number {
+    const recycled = this.#free.length > 0;
+    const frame = this.#allocate();
+    if (recycled) this.u8.fill(0, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
+    return frame;
+  }
+
+  // Translation
+
+  /**
+   * Host address of a guest address, making the page present (and private, for a write) where the mapping allows the access.
+   * The host address is that of the little-endian unit: XOR with the swizzle for narrower accesses.
+   * @throws GuestFault
+   */
+  translate(address: number, access: Access): number {
+    const page = Math.floor(address / PAGE_SIZE);
+    let entry = this.#entry(page);
+    if ((entry & PRESENT) === 0) {
+      if (!(address < this.limit)) throw new GuestFault(address, access, 'range');
+      const prot = this.#source.protectionAt(address);
+      if (prot < 0) throw new GuestFault(address, access, 'unmapped');
+      entry = (this.#zeroFrame << 8) | PRESENT | prot;
+      this.#check(entry, address, access);
+      this.#setEntry(page, entry);
+    } else {
+      this.#check(entry, address, access);
+    }
+    if (access === 'write') {
+      if ((entry & CODE) !== 0) {
+        entry &= ~CODE;
+        this.#setEntry(page, entry);
+      }
+      entry = this.#makePrivate(page, entry);
+    }
+    const base = (entry >>> 8) * PAGE_SIZE;
+    if (access !== 'execute') this.#fillTlb(page, base, access);
+    return base + (address % PAGE_SIZE);
+  }
+
+  #check(entry: number, address: number, access: Access): void {
+    // A page that can be read or executed at all can be both: the targets have no execute-only pages, and Go asks for none.
+    const wanted = access === 'write' ? PROT_WRITE : access === 'execute' ? PROT_EXEC : PROT_READ | PROT_EXEC;
+    if ((entry & wanted) === 0) throw new GuestFault(address, access, 'protection');
+  }
+
+  #makePrivate(page: number, entry: number): number {
+    const frame = entry >>> 8;
+    if (this.#frameEpoch[frame]! >= this.#privateFrom) return entry;
+    let fresh: number;
+    if (frame === this.#zeroFrame) {
+      fresh = this.#allocateZeroed();
+    } else {
+      fresh = this.#allocate();
+      this.u8.copyWithin(fresh * PAGE_SIZE, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
+    }
+    const changed = (fresh << 8) | (entry & 0xff);
+    this.#setEntry(page, changed);
+    return changed;
+  }
+
+  #fillTlb(page: number, base: number, access: Access): void {
+    const low = (page * PAGE_SIZE) | 0;
+    const high = Math.floor(page / 2 ** (32 - PAGE_BITS)) | 0;
+    const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
+    const i32 = this.i32;
+    const writable = access === 'write';
+    const sameRead = i32[at] === low && i32[at + 1] === high;
+    if (!sameRead || !writable) {
+      // A new page in this slot: whatever the other tag named has another addend.
+      i32[at + TLB_WRITE / 4] = INVALID_TAG;
+      i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
+    }
+    i32[at + TLB_READ / 4] = low;
+    i32[at + TLB_READ / 4 + 1] = high;
+    if (writable) {
+      i32[at + TLB_WRITE / 4] = low;
+      i32[at + TLB_WRITE / 4 + 1] = high;
+    }
+    i32[at + TLB_ADDEND / 4] = (base - low) | 0;
+  }
+
+  #dropTlb(page: number): void {
+    const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
+    this.i32.fill(INVALID_TAG, at, at + 4);
+  }
+
+  /** Forgets every translation. */
+  flushTlb(): void {
+    for (let i = 0; i < TLB_ENTRIES; i++) {
+      const at = (TLB + i * TLB_ENTRY) >>> 2;
+      this.i32.fill(INVALID_TAG, at, at + 4);
+    }
+  }
+
+  #flushTlbWrites(): void {
+    for (let i = 0; i < TLB_ENTRIES; i++) {
+      const at = (TLB + i * TLB_ENTRY + TLB_WRITE) >>> 2;
+      this.i32[at] = INVALID_TAG;
+      this.i32[at + 1] = INVALID_TAG;
+    }
+  }
+
+  // What the kernel does to mappings. Addresses and lengths are multiples of the page size.
+
+  /** Calls `visit` for each present page of a range. */
+  #eachPresent(start: number, length: number, visit: (page: number, entry: number) => void): void {
+    const first = Math.floor(start / PAGE_SIZE);
+    const end = Math.ceil((start + length) / PAGE_SIZE);
+    const inLeaf = (top: number, leaf: Int32Array): void => {
+      const from = Math.max(first - top * LEAF, 0);
+      const to = Math.min(end - top * LEAF, LEAF);
+      for (let i = from; i < to; i++) if ((leaf[i]! & PRESENT) !== 0) visit(top * LEAF + i, leaf[i]!);
+    };
+    const firstTop = Math.floor(first / LEAF);
+    const lastTop = Math.floor((end - 1) / LEAF);
+    if (lastTop - firstTop > this.#table.size) {
+      for (const [top, leaf] of this.#table) if (top >= firstTop && top <= lastTop) inLeaf(top, leaf);
+    } else {
+      for (let top = firstTop; top <= lastTop; top++) {
+        const leaf = this.#table.get(top);
+        if (leaf !== undefined) inLeaf(top, leaf);
+      }
+    }
+  }
+
+  /** Drops the contents of a range: the next access finds what the source says, and zeros. (munmap, MADV_DONTNEED.) */
+  discard(start: number, length: number): void {
+    this.#eachPresent(start, length, (page) => this.#setEntry(page, 0));
+  }
+
+  /** Gives the present pages of a range new protection bits. (mprotect; the source must say the same.) */
+  protect(start: number, length: number, prot: number): void {
+    this.#eachPresent(start, length, (page, entry) => {
+      this.#setEntry(page, (entry & ~(PROT | CODE)) | prot);
+    });
+  }
+
+  /** Whether each page of the range has a frame, for mincore. */
+  present(address: number): boolean {
+    return (this.#entry(Math.floor(address / PAGE_SIZE)) & PRESENT) !== 0;
+  }
+
+  // Instructions
+
+  /** Bytes of the instruction page that holds `address`, in guest order, marking it so that the code listener hears of changes. */
+  codePage(address: number): Uint8Array {
+    const host = this.translate(address, 'execute');
+    const page = Math.floor(address / PAGE_SIZE);
+    const entry = this.#entry(page);
+    if ((entry & CODE) === 0) {
+      this.#leaf(page, true)![page % LEAF] = entry | CODE;
+      this.#dropTlb(page);
+    }
+    return this.#copyOut(host - (host % PAGE_SIZE), PAGE_SIZE);
+  }
+
+  // The host's own accesses, in guest byte order
+
+  #copyOut(host: number, length: number): Uint8Array {
+    if (!this.bigEndian) return this.u8.slice(host, host + length);
+    const out = new Uint8Array(length);
+    for (let i = 0; i < length; i++) out[i] = this.u8[(host + i) ^ 7]!;
+    return out;
+  }
+
+  /** Copies bytes out of the guest. @throws GuestFault */
+  read(address: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const at = address + done;
+      const chunk = Math.min(length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      out.set(this.#copyOut(this.translate(at, 'read'), chunk), done);
+      done += chunk;
+    }
+    return out;
+  }
+
+  /** Copies bytes into the guest; `force` ignores protection, as a loader or debugger does. @throws GuestFault */
+  write(address: number, bytes: Uint8Array, force = false): void {
+    for (let done = 0; done < bytes.length; ) {
+      const at = address + done;
+      const chunk = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const host = force ? this.#translateForced(at) : this.translate(at, 'write');
+      if (this.bigEndian) for (let i = 0; i < chunk; i++) this.u8[(host + i) ^ 7] = bytes[done + i]!;
+      else this.u8.set(bytes.subarray(done, done + chunk), host);
+      done += chunk;
+    }
+  }
+
+  #translateForced(address: number): number {
+    const page = Math.floor(address / PAGE_SIZE);
+    let entry = this.#entry(page);
+    if ((entry & PRESENT) === 0) {
+      const prot = this.#source.protectionAt(address);
+      if (prot < 0) throw new GuestFault(address, 'write', 'unmapped');
+      entry = (this.#zeroFrame << 8) | PRESENT | prot;
+      this.#setEntry(page, entry);
+    }
+    if ((entry & CODE) !== 0) {
+      entry &= ~CODE;
+      this.#setEntry(page, entry);
+    }
+    return (this.#makePrivate(page, entry) >>> 8) * PAGE_SIZE + (address % PAGE_SIZE);
+  }
+
+  /** A NUL-terminated string of at most `max` bytes, the NUL not included. @throws GuestFault */
+  readCString(address: number, max = 4096): Uint8Array {
+    const out: number[] = [];
+    for (let i = 0; i < max; i++) {
+      const byte = this.readU8(address + i);
+      if (byte === 0) break;
+      out.push(byte);
+    }
+    return Uint8Array.from(out);
+  }
+
+  readU8(address: number): number {
+    return this.u8[this.translate(address, 'read') ^ this.#swizzle]!;
+  }
+
+  readU16(address: number): number {
+    const a = this.readU8(address);
+    const b = this.readU8(address + 1);
+    return this.bigEndian ? (a << 8) | b : a | (b << 8);
+  }
+
+  readU32(address: number): number {
+    if ((address & 3) === 0) return this.i32[(this.translate(address, 'read') ^ (this.#swizzle & 4)) >>> 2]! >>> 0;
+    const a = this.readU16(address);
+    const b = this.readU16(address + 2);
+    return (this.bigEndian ? (a << 16) | b : a | (b << 16)) >>> 0;
+  }
+
+  readU64(address: number): bigint {
+    const a = BigInt(this.readU32(address));
+    const b = BigInt(this.readU32(address + 4));
+    return this.bigEndian ? (a << 32n) | b : a | (b << 32n);
+  }
+
+  writeU8(address: number, value: number): void {
+    this.u8[this.translate(address, 'write') ^ this.#swizzle] = value;
+  }
+
+  writeU16(address: number, value: number): void {
+    this.writeU8(address, this.bigEndian ? value >>> 8 : value);
+    this.writeU8(address + 1, this.bigEndian ? value : value >>> 8);
+  }
+
+  writeU32(address: number, value: number): void {
+    if ((address & 3) === 0) {
+      this.i32[(this.translate(address, 'write') ^ (this.#swizzle & 4)) >>> 2] = value;
+      return;
+    }
+    this.writeU16(address, this.bigEndian ? value >>> 16 : value);
+    this.writeU16(address + 2, this.bigEndian ? value : value >>> 16);
+  }
+
+  writeU64(address: number, value: bigint): void {
+    const low = Number(BigInt.asUintN(32, value));
+    const high = Number(BigInt.asUintN(32, value >> 32n));
+    this.writeU32(address, this.bigEndian ? high : low);
+    this.writeU32(address + 4, this.bigEndian ? low : high);
+  }
+
+  // Snapshots
+
+  /** Remembers the memory as it is. Cost: the TLB's write half; later, a copy of each page that is written. */
+  snapshot(): MemorySnapshot {
+    const snapshot: MemorySnapshot = { epoch: ++this.#epoch, saved: new Map() };
+    this.#snapshots.push(snapshot);
+    this.#privateFrom = snapshot.epoch;
+    this.#flushTlbWrites();
+    return snapshot;
+  }
+
+  /** Puts the memory back as it was at `snapshot`, which stays good for another time; later snapshots are dropped. */
+  restore(snapshot: MemorySnapshot): void {
+    const index = this.#snapshots.indexOf(snapshot);
+    if (index < 0) throw new Error('this snapshot has been dropped');
+    while (this.#snapshots.length > index) {
+      const undone = this.#snapshots.at(-1)!;
+      for (const [page, old] of undone.saved) {
+        const leaf = this.#leaf(page, true)!;
+        const now = leaf[page % LEAF]!;
+        if (now === old) continue;
+        if ((now & PRESENT) !== 0 && now >>> 8 !== old >>> 8 && this.#frameEpoch[now >>> 8]! >= undone.epoch) {
+          this.#freeFrame(now >>> 8);
+        }
+        if (((now | old) & CODE) !== 0 && now >>> 8 !== old >>> 8) {
+          this.#codeListener(page);
+          leaf[page % LEAF] = old & ~CODE;
+        } else leaf[page % LEAF] = old | (now & CODE);
+        this.#dropTlb(page);
+      }
+      undone.saved.clear();
+      if (this.#snapshots.length === index + 1) break;
+      this.#snapshots.pop();
+    }
+    this.#privateFrom = snapshot.epoch;
+    this.#flushTlbWrites();
+  }
+
+  /** Forgets a snapshot; what only it needed goes to the one before it, or is freed. */
+  drop(snapshot: MemorySnapshot): void {
+    const index = this.#snapshots.indexOf(snapshot);
+    if (index < 0) return;
+    this.#snapshots.splice(index, 1);
+    this.#privateFrom = this.#snapshots.at(-1)?.epoch ?? 0;
+    const before = this.#snapshots[index - 1];
+    for (const [page, old] of snapshot.saved) {
+      if (before !== undefined && !before.saved.has(page)) before.saved.set(page, old);
+      else if ((old & PRESENT) !== 0 && !this.#referenced(page, old >>> 8)) this.#freeFrame(old >>> 8);
+    }
+  }
+
+  /** A frame never changes its page, so only that page's entries can name it. */
+  #referenced(page: number, frame: number): boolean {
+    if (this.#entry(page) >>> 8 === frame) return true;
+    return this.#snapshots.some((s) => (s.saved.get(page) ?? 0) >>> 8 === frame);
+  }
+}
