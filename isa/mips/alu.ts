@@ -262,7 +262,7 @@ export const ALU: readonly Insn[] = [
     { width: 64 },
   ),
 
-  // Conditional moves on a general register (those on an FPU condition stand in fpu-move.ts)
+  // Conditional moves on a general register (those on an FPU condition stand in fpu-compare.ts)
   insn('movz rd,rs,rt', '000000 rs rt rd 00000 001010', (m, { rd, rs, rt }) =>
     m.set(rd, m.e.select(m.isZero(m.gpr(rt)), m.gpr(rs), m.gpr(rd))),
   ),

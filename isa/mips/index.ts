@@ -7,13 +7,16 @@ import { ALU } from './alu.ts';
 import { ATOMIC } from './atomic.ts';
 import { BRANCH } from './branch.ts';
 import { DecisionTree } from './decoder.ts';
+import { FPU_ARITH } from './fpu-arith.ts';
+import { FPU_COMPARE } from './fpu-compare.ts';
+import { FPU_CONVERT } from './fpu-convert.ts';
+import { FPU_MOVE } from './fpu-move.ts';
 import type { Insn } from './insn.ts';
 import { Machine } from './machine.ts';
 import { MEMORY } from './memory.ts';
 import { MULDIV } from './muldiv.ts';
 import type { Fields, Pattern } from './pattern.ts';
 import { type MipsRegisters, mipsRegisters } from './regs.ts';
-import { gprNames } from './syntax.ts';
 import { TRAP } from './trap.ts';
 
 /** The families in the order of the manual's chapters, each in a file of its name. */
@@ -24,6 +27,10 @@ const FAMILIES: readonly (readonly [family: string, rows: readonly Insn[]])[] = 
   ['memory', MEMORY],
   ['atomic', ATOMIC],
   ['trap', TRAP],
+  ['fpu-arith', FPU_ARITH],
+  ['fpu-compare', FPU_COMPARE],
+  ['fpu-convert', FPU_CONVERT],
+  ['fpu-move', FPU_MOVE],
 ];
 
 /** A clause of some target. `matcher` lets tests build encodings. */
@@ -44,13 +51,13 @@ class Instruction implements Decoded {
   readonly length = LENGTH;
   readonly #fields: Fields;
   readonly #registers: MipsRegisters;
-  readonly #names: readonly string[];
+  readonly #width: 32 | 64;
 
-  constructor(clause: MipsClause, fields: Fields, registers: MipsRegisters, names: readonly string[]) {
+  constructor(clause: MipsClause, fields: Fields, registers: MipsRegisters, width: 32 | 64) {
     this.clause = clause;
     this.#fields = fields;
     this.#registers = registers;
-    this.#names = names;
+    this.#width = width;
   }
 
   effect(e: Effects): void {
@@ -58,14 +65,13 @@ class Instruction implements Decoded {
   }
 
   text(pc: number): string {
-    return this.clause.insn.print(this.#fields, pc, this.#names);
+    return this.clause.insn.print(this.#fields, { pc, width: this.#width });
   }
 }
 
 /** Builds the instruction set of a variant: MIPS32 or MIPS64 release 2, user mode, with FPU. */
 export function mipsIsa(variant: Variant): MipsIsa {
   const registers = mipsRegisters(variant);
-  const names = gprNames(variant.width);
   const clauses = FAMILIES.flatMap(([family, rows]) =>
     rows
       .filter((row) => row.width === undefined || row.width === variant.width)
@@ -92,7 +98,7 @@ export function mipsIsa(variant: Variant): MipsIsa {
       if (clause === undefined) return undefined;
       const fields = clause.matcher.extract(word);
       if (evenPairs && clause.insn.pairs.some((name) => (fields[name] & 1) !== 0)) return undefined;
-      return new Instruction(clause, fields, registers, names);
+      return new Instruction(clause, fields, registers, variant.width);
     },
   };
 }

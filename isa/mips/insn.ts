@@ -2,7 +2,7 @@
 
 import type { Machine } from './machine.ts';
 import { type FieldName, type Fields, type FieldsOf, Pattern } from './pattern.ts';
-import { Syntax } from './syntax.ts';
+import { type Place, Syntax } from './syntax.ts';
 
 export interface Options<P extends string> {
   /** Only on targets of this width. */
@@ -29,7 +29,7 @@ export interface Insn {
   readonly width: 64 | undefined;
   readonly pairs: readonly FieldName[];
   effect(m: Machine, fields: Fields): void;
-  print(fields: Fields, pc: number, gpr: readonly string[]): string;
+  print(fields: Fields, place: Place): string;
 }
 
 /**
@@ -41,7 +41,7 @@ export function insn<const P extends string>(
   syntax: string,
   text: P,
   effect: (m: Machine, fields: FieldsOf<P>) => void,
-  options: Options<P> = {},
+  options: Options<NoInfer<P>> = {},
 ): Insn {
   const pattern = new Pattern(text);
   const usual = new Syntax(syntax, pattern);
@@ -58,9 +58,9 @@ export function insn<const P extends string>(
     width: options.width,
     pairs: (options.pairs ?? []) as readonly FieldName[],
     effect: effect as (m: Machine, fields: Fields) => void,
-    print(fields, pc, gpr) {
+    print(fields, place) {
       const alias = aliases.find(({ when }) => when.every(([name, value]) => fields[name] === value));
-      return (alias?.syntax ?? usual).print(fields, pc, gpr);
+      return (alias?.syntax ?? usual).print(fields, place);
     },
   };
 }

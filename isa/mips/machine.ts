@@ -109,4 +109,63 @@ export class Machine {
   link(register = LINK): void {
     this.set(register, this.e.pc(8));
   }
+
+  /**
+   * An FPU register as 32 bits, or as 64. Where FPRs have 32 bits, 64 are an even register and the next, which holds the high half in
+   * either byte order (MIPS64 vol. I, 5.5: FR = 0); the decoder has turned odd numbers away.
+   */
+  fpr(n: number, type: 'i32' | 'i64'): Value {
+    const { e } = this;
+    const register = e.get(this.regs.fpr[n]!);
+    if (type === 'i32') return this.narrowed(register);
+    if (this.#wide) return register;
+    const high = e.extendU(e.get(this.regs.fpr[n + 1]!));
+    return e.or(e.shl(high, this.i64(32)), e.extendU(register));
+  }
+  /** Of a 64-bit FPR, 32-bit results leave the upper half alone: UNPREDICTABLE to the manual, so in QEMU. */
+  setFpr(n: number, value: Value): void {
+    const { e } = this;
+    const register = this.regs.fpr[n]!;
+    if (value.type === 'i64' && !this.#wide) {
+      e.set(register, e.wrap(value));
+      e.set(this.regs.fpr[n + 1]!, this.highHalf(value));
+    } else if (value.type === 'i32' && this.#wide) {
+      const upper = e.and(e.get(register), this.i64(0xffffffff00000000n));
+      e.set(register, e.or(upper, e.extendU(value)));
+    } else {
+      e.set(register, value);
+    }
+  }
+  highHalf(value: Value): Value {
+    return this.e.wrap(this.e.shr(value, this.i64(32)));
+  }
+  /** The upper 32 bits of a 64-bit FPU value: MFHC1, MTHC1. */
+  fprHigh(n: number): Value {
+    return this.#wide ? this.highHalf(this.e.get(this.regs.fpr[n]!)) : this.e.get(this.regs.fpr[n | 1]!);
+  }
+  setFprHigh(n: number, value: Value): void {
+    const { e } = this;
+    if (this.#wide) {
+      const register = this.regs.fpr[n]!;
+      const lower = e.extendU(e.wrap(e.get(register)));
+      e.set(register, e.or(lower, e.shl(e.extendU(value), this.i64(32))));
+    } else {
+      e.set(this.regs.fpr[n | 1]!, value);
+    }
+  }
+
+  /** An FPU condition code, an i32 of 0 or 1. */
+  condition(cc: number): Value {
+    const { e } = this;
+    return e.and(e.shr(e.get(this.regs.fcr31), this.i32(conditionBit(cc))), this.i32(1));
+  }
+  setCondition(cc: number, value: Value): void {
+    const { e } = this;
+    const bit = conditionBit(cc);
+    const others = e.and(e.get(this.regs.fcr31), this.i32(~(1 << bit)));
+    e.set(this.regs.fcr31, e.or(others, e.shl(value, this.i32(bit))));
+  }
 }
+
+/** Condition code 0 is bit 23 of FCSR, as in MIPS I; 1–7 are bits 25–31. */
+const conditionBit = (cc: number): number => (cc === 0 ? 23 : 24 + cc);

@@ -33,6 +33,11 @@ export type FieldName = keyof typeof FIELDS;
 
 type Words<P extends string> = P extends `${infer Head} ${infer Tail}` ? Head | Words<Tail> : P;
 
+type Bit = '0' | '1';
+
+/** A function field, for patterns put together from parts. */
+export type Funct = `${Bit}${Bit}${Bit}${Bit}${Bit}${Bit}`;
+
 /** The fields that a pattern names: `FieldsOf<'000000 rs rt rd 00000 100001'>` has `rs`, `rt` and `rd`. */
 export type FieldsOf<P extends string> = Readonly<Record<Extract<Words<P>, FieldName>, number>>;
 

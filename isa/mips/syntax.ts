@@ -10,11 +10,12 @@ const N64 = 'zero at v0 v1 a0 a1 a2 a3 a4 a5 a6 a7 t0 t1 t2 t3 s0 s1 s2 s3 s4 s5
 );
 
 /** Names of the general registers in the ABI that a target's width goes with (o32, n64). */
-export const gprNames = (width: 32 | 64): readonly string[] => (width === 32 ? O32 : N64);
+const gprNames = (width: 32 | 64): readonly string[] => (width === 32 ? O32 : N64);
 
-interface Place {
+/** Where an instruction stands, which its text depends on. */
+export interface Place {
   readonly pc: number;
-  readonly gpr: readonly string[];
+  readonly width: 32 | 64;
 }
 
 interface Operand {
@@ -22,9 +23,13 @@ interface Operand {
   print(f: Fields, place: Place): string;
 }
 
-const hex = (n: number): string => `0x${n.toString(16)}`;
+const hex = (n: number): string => (n < 0 ? `-0x${(-n).toString(16)}` : `0x${n.toString(16)}`);
 
-const gpr = (name: FieldName): Operand => ({ uses: [name], print: (f, { gpr }) => gpr[f[name]]! });
+/** An address, which wraps at the width of the target. */
+const address = (n: number, { width }: Place): string =>
+  n < 0 ? `0x${BigInt.asUintN(width, BigInt(n)).toString(16)}` : hex(n);
+
+const gpr = (name: FieldName): Operand => ({ uses: [name], print: (f, { width }) => gprNames(width)[f[name]]! });
 const fpr = (name: FieldName): Operand => ({ uses: [name], print: (f) => `$f${f[name]}` });
 const fcr = (name: FieldName): Operand => ({ uses: [name], print: (f) => `$${f[name]}` });
 const decimal = (name: FieldName): Operand => ({ uses: [name], print: (f) => String(f[name]) });
@@ -63,10 +68,10 @@ const OPERANDS = {
   size32: hexadecimal('msbd', 33),
   inssize: { uses: ['msb', 'lsb'], print: (f) => hex(f.msb - f.lsb + 1) },
   inssize32: { uses: ['msb', 'lsb'], print: (f) => hex(f.msb + 32 - f.lsb + 1) },
-  target: { uses: ['offset'], print: (f, { pc }) => hex(pc + 4 + f.offset * 4) },
+  target: { uses: ['offset'], print: (f, place) => address(place.pc + 4 + f.offset * 4, place) },
   jump: {
     uses: ['instr_index'],
-    print: (f, { pc }) => hex(Math.floor((pc + 4) / REGION) * REGION + f.instr_index * 4),
+    print: (f, place) => address(Math.floor((place.pc + 4) / REGION) * REGION + f.instr_index * 4, place),
   },
 } as const satisfies Readonly<Record<string, Operand>>;
 
@@ -93,8 +98,7 @@ export class Syntax {
     });
   }
 
-  print(fields: Fields, pc: number, gpr: readonly string[]): string {
-    const place = { pc, gpr };
+  print(fields: Fields, place: Place): string {
     let text = this.mnemonic;
     for (const part of this.#parts) text += typeof part === 'string' ? part : part.print(fields, place);
     return text;
