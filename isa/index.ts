@@ -1,5 +1,6 @@
 // GOARCH name to instruction-set description.
 
+import { amd64Isa } from './amd64/index.ts';
 import type { Isa } from './dsl/isa.ts';
 import type { Goarch } from './dsl/variant.ts';
 import { mipsIsa } from './mips/index.ts';
@@ -15,6 +16,7 @@ export * from './dsl/variant.ts';
 export * from './dsl/vector.ts';
 
 const ISAS: Readonly<Partial<Record<Goarch, () => Isa>>> = {
+  amd64: amd64Isa,
   mips: () => mipsIsa(MIPS),
   mipsle: () => mipsIsa(MIPSLE),
   mips64: () => mipsIsa(MIPS64),

@@ -25,7 +25,8 @@ export class Exec {
     this.e = e;
     this.i = i;
     const first = i.clause.operands[0];
-    this.size = first === undefined || first.size === 0 ? i.width : i.bits(first.size);
+    if (i.clause.encoding.operandSize === 'b') this.size = 8;
+    else this.size = first === undefined || first.size === 0 ? i.width : i.bits(first.size);
     this.type = typeOf(this.size);
   }
 
@@ -80,6 +81,8 @@ export class Exec {
         return e.const('i32', i.imm2);
       case 'moffs':
         return this.load(bits, this.absolute());
+      case 'segment':
+        throw new Error(`${i.clause.name}: the row reads its segment register itself`);
       case 'rel':
         return e.pc(i.length + Number(i.imm));
     }
@@ -200,6 +203,11 @@ export class Exec {
   /** Without REX, byte registers 4 to 7 are the second bytes of 0 to 3. */
   #isHighByte(n: number, bits: number): boolean {
     return bits === 8 && n >= 4 && n < 8 && this.i.prefixes.rex === 0;
+  }
+
+  /** All 64 bits of a general register. */
+  register(n: number): Register {
+    return GPR[n]!;
   }
 
   /** A general register by number, as an operand of `bits`. */

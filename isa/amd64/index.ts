@@ -3,14 +3,36 @@
 import type { Isa } from '../dsl/isa.ts';
 import type { Variant } from '../dsl/variant.ts';
 import { ARITH } from './arith.ts';
+import { ATOMIC } from './atomic.ts';
+import { BITS } from './bits.ts';
+import { BRANCH } from './branch.ts';
 import type { Clause } from './clause.ts';
 import { buildTable, decode, MAX_LENGTH } from './decode.ts';
+import { LOGIC } from './logic.ts';
+import { MOV } from './mov.ts';
+import { MULDIV } from './muldiv.ts';
 import { REGISTERS } from './regs.ts';
+import { SHIFT } from './shift.ts';
+import { STACK } from './stack.ts';
+import { STRING } from './string.ts';
+import { SYSTEM } from './system.ts';
 
 export const AMD64: Variant = { goarch: 'amd64', width: 64, bigEndian: false, delaySlot: false, nan: 'x86' };
 
 /** Every clause, family by family. */
-export const AMD64_CLAUSES: readonly Clause[] = [...ARITH];
+export const AMD64_CLAUSES: readonly Clause[] = [
+  ...MOV,
+  ...STACK,
+  ...ARITH,
+  ...LOGIC,
+  ...SHIFT,
+  ...MULDIV,
+  ...BITS,
+  ...ATOMIC,
+  ...STRING,
+  ...BRANCH,
+  ...SYSTEM,
+];
 
 /** Builds the description: its decode table belongs to this instance. */
 export const amd64Isa = (): Isa => {

@@ -14,6 +14,7 @@
 //   cb cd          branch displacements of 8 and 32 bits
 //   moffs          an absolute address of the address size
 // and attributes of the whole:
+//   b              arithmetic is on bytes, in rows without operands
 //   o64            operand size is 64 without REX.W, 16 with 66;  f64  it is 64 whatever the prefixes say
 //   LOCK           the lock prefix is allowed where ModRM names memory
 //   REP            F2 and F3 repeat the instruction RCX times;  REPcc  also while ZF is 0 (F2) or 1 (F3)
@@ -21,7 +22,7 @@
 // Operands: r r/m m xmm xmm/m imm simm rel moffs with a size: 8 16 32 64 128 bits, `v` 16/32/64 by operand size, `z` 16/32/32 (an
 // immz is sign-extended to the first operand's size), `y` 32/64 by REX.W. `simm8` is sign-extended, `imm8` an unsigned byte,
 // `imm2.8` the second immediate. `m` alone is an address without an access, `xmm/m128u` and `m128u` may be unaligned. Also al ax eax
-// rax rAX (by operand size) cl dx 1.
+// rax rAX (by operand size) cl dx 1 and the segment registers.
 
 /** Where an operand is found. */
 export type OperandPlace =
@@ -34,6 +35,8 @@ export type OperandPlace =
   | 'xmm'
   /** XMM register or memory by ModRM.rm. */
   | 'xmm-rm'
+  /** A segment register that the row fixes. */
+  | 'segment'
   /** The accumulator, CL, DX, the constant 1. */
   | 'acc'
   | 'cl'
@@ -53,6 +56,8 @@ export interface OperandSpec {
   readonly size: OperandSize;
   /** A 128-bit memory operand that need not be aligned (`m128u`). */
   readonly unaligned: boolean;
+  /** As the row spells it. */
+  readonly text: string;
 }
 
 export type Prefix = 'any' | 'NP' | '66' | 'F2' | 'F3' | '!F3';
@@ -75,7 +80,7 @@ export interface Pattern {
   readonly rm: number;
   readonly opcodeRegister: 'any' | 'r0' | '!r0';
   readonly immediates: readonly Immediate[];
-  readonly operandSize: 'default' | 'o64' | 'f64';
+  readonly operandSize: 'default' | 'b' | 'o64' | 'f64';
   readonly lock: boolean;
   readonly repeat: 'none' | 'REP' | 'REPcc';
 }
@@ -115,7 +120,7 @@ export const parsePattern = (text: string, operands: readonly OperandSpec[]): Pa
     else if (/^rm=[0-7]$/.test(token)) rm = Number(token[3]);
     else if (token === 'r0' || token === '!r0') opcodeRegister = token;
     else if (IMMEDIATES.has(token)) immediates.push(token as Immediate);
-    else if (token === 'o64' || token === 'f64') operandSize = token;
+    else if (token === 'b' || token === 'o64' || token === 'f64') operandSize = token;
     else if (token === 'LOCK') lock = true;
     else if (token === 'REP' || token === 'REPcc') repeat = token;
     else throw new Error(`pattern '${text}': what is '${token}'?`);
@@ -163,6 +168,7 @@ const parseOperand = (text: string): OperandSpec => {
     place,
     size: bits,
     unaligned,
+    text,
   });
   switch (text) {
     case 'al':
@@ -179,6 +185,13 @@ const parseOperand = (text: string): OperandSpec => {
       return at('cl', 8);
     case 'dx':
       return at('dx', 16);
+    case 'es':
+    case 'cs':
+    case 'ss':
+    case 'ds':
+    case 'fs':
+    case 'gs':
+      return at('segment', 16);
     case '1':
       return at('one', 8);
     case 'xmm':

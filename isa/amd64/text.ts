@@ -94,6 +94,8 @@ const operandText = (i: Instruction, spec: OperandSpec, pc: number): string => {
       return 'dx';
     case 'one':
       return '1';
+    case 'segment':
+      return spec.text;
     case 'imm':
     case 'simm':
       return immediateText(i, spec);

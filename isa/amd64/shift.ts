@@ -1,0 +1,208 @@
+// Shifts and rotates: SHL SHR SAR ROL ROR RCL RCR SHLD SHRD. SDM vol. 2.
+//
+// The count is masked to 5 bits, 6 for 64-bit operands. A masked count of 0 changes neither the operand's value nor any flag, but a
+// 32-bit register is zero-extended all the same. OF is defined for counts of 1 only and CF not beyond the operand's width; what
+// stands here for the others is what Intel's processors do.
+
+import type { Value } from '../dsl/effects.ts';
+import { clause, family, type Row } from './clause.ts';
+import type { Exec } from './exec.ts';
+import { type FlagValues, setFlags, zsp } from './flags.ts';
+import { CF } from './regs.ts';
+
+interface Shifted {
+  readonly result: Value;
+  readonly flags: FlagValues;
+}
+
+/** `count` is an i32, masked; what a formula gives for 0 is discarded. */
+type Shift = (x: Exec, a: Value, count: Value) => Shifted;
+
+const count = (x: Exec, k: number): Value => x.e.and(x.read(k), x.e.const('i32', x.size === 64 ? 63 : 31));
+
+/** Writes operand 0 and the flags; these only where the count, unless the encoding fixes it, is not 0. */
+const apply = (x: Exec, a: Value, n: Value, fixed: number | undefined, { result, flags }: Shifted): void => {
+  if (fixed === 0) {
+    x.write(0, a);
+    return;
+  }
+  if (fixed !== undefined) {
+    x.write(0, result);
+    setFlags(x, flags);
+    return;
+  }
+  const when = x.isNonzero(n);
+  x.write(0, x.e.select(when, result, a));
+  setFlags(x, flags, when);
+};
+
+/** The masked count where the encoding gives it. */
+const fixedCount = (x: Exec): number | undefined => {
+  const last = x.i.clause.operands.at(-1);
+  if (last?.place === 'one') return 1;
+  return last?.place === 'imm' ? Number(x.i.imm) & (x.size === 64 ? 63 : 31) : undefined;
+};
+
+/** The sign bit at the instruction's size, and the one below it. */
+const second = (x: Exec, r: Value): Value => x.bit(r, x.size - 2);
+
+const shl: Shift = (x, a, n) => {
+  const { e } = x;
+  const c = x.widen(n);
+  const shifted = e.shl(a, c);
+  const result = x.fit(shifted);
+  // The last bit out: of bytes and words it is still there above the operand.
+  const cf = x.size < 32 ? x.bit(shifted, x.size) : x.bit(e.shr(a, e.sub(x.const(x.size), c)), 0);
+  return { result, flags: { ...zsp(x, result), cf, of: e.xor(cf, x.sign(result)), af: e.const('i32', 0) } };
+};
+
+const shr: Shift = (x, a, n) => {
+  const { e } = x;
+  const c = x.widen(n);
+  const result = e.shr(a, c);
+  const cf = x.bit(e.shr(a, e.sub(c, x.const(1))), 0);
+  const of = e.xor(x.sign(result), second(x, result));
+  return { result, flags: { ...zsp(x, result), cf, of, af: e.const('i32', 0) } };
+};
+
+const sar: Shift = (x, a, n) => {
+  const { e } = x;
+  const c = x.widen(n);
+  const wide = x.signed(a);
+  const result = x.fit(e.sar(wide, c));
+  const cf = x.bit(e.sar(wide, e.sub(c, x.const(1))), 0);
+  const zero = e.const('i32', 0);
+  return { result, flags: { ...zsp(x, result), cf, of: zero, af: zero } };
+};
+
+/** Rotation of a byte or word by the count modulo its width: two copies side by side. */
+const rotate = (x: Exec, a: Value, n: Value, left: boolean): Value => {
+  const { e } = x;
+  if (x.size >= 32) return e.binary(left ? 'rotl' : 'rotr', a, x.widen(n));
+  const width = e.const('i32', x.size);
+  const c = e.and(n, e.const('i32', x.size - 1));
+  const twice = e.or(a, e.shl(a, width));
+  return x.fit(e.shr(twice, left ? e.sub(width, c) : c));
+};
+
+/** Rotates leave SF ZF AF PF alone. */
+const rol: Shift = (x, a, n) => {
+  const result = rotate(x, a, n, true);
+  const cf = x.bit(result, 0);
+  return { result, flags: { cf, of: x.e.xor(cf, x.sign(result)) } };
+};
+
+const ror: Shift = (x, a, n) => {
+  const result = rotate(x, a, n, false);
+  const cf = x.sign(result);
+  return { result, flags: { cf, of: x.e.xor(cf, second(x, result)) } };
+};
+
+/** Rotation through the carry: of size + 1 bits. `count` counts to the left, 0 to size. */
+const throughCarry = (x: Exec, a: Value, left: Value): { readonly result: Value; readonly cf: Value } => {
+  const { e } = x;
+  const cf = e.get(CF);
+  if (x.size < 64) {
+    const all = e.or(x.size === 32 ? e.extendU(a) : e.extendU(a), e.shl(e.extendU(cf), e.const('i64', x.size)));
+    const c = e.extendU(left);
+    const turned = e.or(e.shl(all, c), e.shr(all, e.sub(e.const('i64', x.size + 1), c)));
+    return { result: x.fit(e.wrap(turned)), cf: x.bit(turned, x.size) };
+  }
+  const c = e.extendU(left);
+  const one = e.const('i64', 1);
+  // 64 bits and the carry do not fit one value: high part, the carry's place, and the low part that came round.
+  const high = e.select(x.e.eq(left, e.const('i32', 64)), e.const('i64', 0), e.shl(a, c));
+  const carry = e.shl(e.extendU(cf), e.sub(c, one));
+  const round = e.shr(e.shr(a, one), e.sub(e.const('i64', 64), c));
+  const out = x.bit(e.shr(a, e.sub(e.const('i64', 64), c)), 0);
+  return { result: e.or(e.or(high, carry), round), cf: out };
+};
+
+/** RCL and RCR of bytes and words take the count modulo size + 1 after masking. */
+const carryCount = (x: Exec, n: Value): Value =>
+  x.size < 32 ? x.e.binary('remu', n, x.e.const('i32', x.size + 1)) : n;
+
+const rcl: Shift = (x, a, n) => {
+  const { result, cf } = throughCarry(x, a, n);
+  return { result, flags: { cf, of: x.e.xor(cf, x.sign(result)) } };
+};
+
+const rcr: Shift = (x, a, n) => {
+  const { result, cf } = throughCarry(x, a, x.e.sub(x.e.const('i32', x.size + 1), n));
+  return { result, flags: { cf, of: x.e.xor(x.sign(result), second(x, result)) } };
+};
+
+const effect =
+  (shift: Shift, adjust: (x: Exec, n: Value) => Value = (_, n) => n) =>
+  (x: Exec): void => {
+    const a = x.read(0);
+    const n = adjust(x, count(x, 1));
+    const fixed = fixedCount(x);
+    // A count that the encoding gives may still become 0 modulo size + 1.
+    const known =
+      fixed !== undefined && x.size < 32 && shift !== shl && adjust === carryCount ? fixed % (x.size + 1) : fixed;
+    apply(x, a, n, known, shift(x, a, n));
+  };
+
+const forms = (name: string, n: number, run: (x: Exec) => void): Row[] => [
+  clause(`${name} r/m8, imm8`, `C0 /${n} ib`, run),
+  clause(`${name} r/mv, imm8`, `C1 /${n} ib`, run),
+  clause(`${name} r/m8, 1`, `D0 /${n}`, run),
+  clause(`${name} r/mv, 1`, `D1 /${n}`, run),
+  clause(`${name} r/m8, cl`, `D2 /${n}`, run),
+  clause(`${name} r/mv, cl`, `D3 /${n}`, run),
+];
+
+/** Double shifts: `b` supplies the bits that come in. */
+const double =
+  (left: boolean) =>
+  (x: Exec): void => {
+    const { e } = x;
+    const a = x.read(0);
+    const b = x.read(1);
+    const n = count(x, 2);
+    const { result, cf } = x.size === 16 ? doubleWord(x, a, b, n, left) : doubleWide(x, a, b, n, left);
+    const of = e.xor(x.sign(result), left ? cf : second(x, result));
+    apply(x, a, n, fixedCount(x), { result, flags: { ...zsp(x, result), cf, of, af: e.const('i32', 0) } });
+  };
+
+/** Words: the count goes to 31, beyond the width, where processors bring the operand's own bits round again. */
+const doubleWord = (x: Exec, a: Value, b: Value, n: Value, left: boolean): { result: Value; cf: Value } => {
+  const { e } = x;
+  const c = e.extendU(n);
+  const at = (v: Value, place: number): Value => e.shl(e.extendU(v), e.const('i64', place));
+  // Three words side by side: a b a.
+  const all = e.or(at(a, 32), e.or(at(b, 16), e.extendU(a)));
+  if (left) {
+    const moved = e.shl(all, c);
+    return { result: x.fit(e.wrap(e.shr(moved, e.const('i64', 32)))), cf: x.bit(moved, 48) };
+  }
+  const moved = e.shr(all, c);
+  return { result: x.fit(e.wrap(moved)), cf: x.bit(e.shr(all, e.sub(c, e.const('i64', 1))), 0) };
+};
+
+const doubleWide = (x: Exec, a: Value, b: Value, n: Value, left: boolean): { result: Value; cf: Value } => {
+  const { e } = x;
+  const c = x.widen(n);
+  const back = e.sub(x.const(x.size), c);
+  const before = e.sub(c, x.const(1));
+  return left
+    ? { result: e.or(e.shl(a, c), e.shr(b, back)), cf: x.bit(e.shr(a, back), 0) }
+    : { result: e.or(e.shr(a, c), e.shl(b, back)), cf: x.bit(e.shr(a, before), 0) };
+};
+
+export const SHIFT = family('shift', [
+  ...forms('ROL', 0, effect(rol)),
+  ...forms('ROR', 1, effect(ror)),
+  ...forms('RCL', 2, effect(rcl, carryCount)),
+  ...forms('RCR', 3, effect(rcr, carryCount)),
+  ...forms('SHL', 4, effect(shl)),
+  ...forms('SHR', 5, effect(shr)),
+  // The manual leaves /6 out; processors execute it like /4.
+  ...forms('SHL', 6, effect(shl)),
+  ...forms('SAR', 7, effect(sar)),
+  clause('SHLD r/mv, rv, imm8', '0F A4 /r ib', double(true)),
+  clause('SHLD r/mv, rv, cl', '0F A5 /r', double(true)),
+  clause('SHRD r/mv, rv, imm8', '0F AC /r ib', double(false)),
+  clause('SHRD r/mv, rv, cl', '0F AD /r', double(false)),
+]);
