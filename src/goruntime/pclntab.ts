@@ -231,21 +231,20 @@ export class Pclntab {
     return this.#layout.offsetEntries ? this.#textBase + this.u32(at) : this.pointer(at);
   }
 
-  /** Index of the function whose extent holds `pc`; -1 outside [minpc, maxpc) (runtime `findfunc`). */
-  findIndex(pc: number): number {
-    if (!(pc >= this.entry(0) && pc < this.entry(this.nfunc))) return -1;
-    let low = 0;
-    let high = this.nfunc;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if (this.entry(middle) <= pc) low = middle;
-      else high = middle;
+  /**
+   * All entries and the end of the last function: what a binary search for a PC needs.
+   * @throws TableError if they are not in ascending order
+   */
+  entries(): Float64Array {
+    const entries = new Float64Array(this.nfunc + 1);
+    for (let i = 0; i <= this.nfunc; i++) {
+      const entry = this.entry(i);
+      if (i > 0 && !(entry >= entries[i - 1]!)) {
+        throw new TableError('functab', this.#functab + i * this.#entrySize, `entry ${i} is below the one before it`);
+      }
+      entries[i] = entry;
     }
-    // Only a table out of order gets here with a PC outside the function it found.
-    if (pc < this.entry(low) || pc >= this.entry(low + 1)) {
-      throw new TableError('functab', this.#functab + low * this.#entrySize, 'entries are not in order');
-    }
-    return low;
+    return entries;
   }
 
   /** The record of function `index`. */
@@ -321,9 +320,8 @@ export class Pclntab {
     return this.#pctab + offset;
   }
 
-  /** The function name at `nameOff`. */
+  /** The function name at `nameOff`. Offset 0 is the empty name, whatever stands there (runtime `funcname`). */
   name(nameOff: number): string {
-    // Up to Go 1.17 offset 0 means no name; from 1.18 on it holds an empty one.
     if (nameOff === 0) return '';
     return this.#text('funcnametab', this.#names + nameOff);
   }

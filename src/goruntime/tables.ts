@@ -61,6 +61,7 @@ export class GoTables {
   readonly #inlTreeIndex: number;
   readonly #funcs = new Map<number, Func>();
   readonly #runs = new Map<number, Map<number, PcRuns>>();
+  #entries: Float64Array | undefined;
   #byName: Map<string, readonly number[]> | undefined;
 
   constructor(table: Pclntab, module: Moduledata | undefined, release: Release, image: ImageView) {
@@ -91,10 +92,11 @@ export class GoTables {
     if (!(Number.isInteger(index) && index >= 0 && index < this.nfunc))
       throw new TableError('functab', 0, `no function ${index}`);
     const record = this.table.record(index);
+    const end = this.table.entry(index + 1);
     const func: Func = {
       index,
       entry: record.entry,
-      end: this.table.entry(index + 1),
+      end,
       name: this.table.name(record.nameOff),
       funcID: record.funcID,
       funcIDName: funcIDName(record.funcID, this.release),
@@ -102,7 +104,6 @@ export class GoTables {
       args: record.args,
       record,
     };
-    if (func.end < func.entry) throw new TableError('functab', record.at, 'entries are not in order');
     this.#funcs.set(index, func);
     return func;
   }
@@ -114,8 +115,17 @@ export class GoTables {
 
   /** The function that holds `pc`; undefined if no Go function does (runtime `findfunc`). */
   findfunc(pc: number): Func | undefined {
-    const index = this.table.findIndex(pc);
-    return index < 0 ? undefined : this.func(index);
+    this.#entries ??= this.table.entries();
+    const entries = this.#entries;
+    if (!(pc >= entries[0]! && pc < entries[entries.length - 1]!)) return undefined;
+    let low = 0;
+    let high = entries.length - 1;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (entries[middle]! <= pc) low = middle;
+      else high = middle;
+    }
+    return this.func(low);
   }
 
   /** Functions of that exact name. Two may share one: an ABIInternal body and its ABI0 wrapper; the body comes first. */

@@ -1,0 +1,290 @@
+// Asynchronous preemption from outside: runtime/preempt.go and the signal handler's part of it, function by function.
+// Names and the order of checks are the runtime's; what differs among releases is in preempt-rules.ts.
+
+import {
+  Gcopystack,
+  Gpreempted,
+  Grunnable,
+  Grunning,
+  Gscan,
+  Gsyscall,
+  Gwaiting,
+  gstatusName,
+  Prunning,
+  pstatusName,
+} from './facts/constants.ts';
+import { RuntimeView } from './goroutines.ts';
+import type { Rules } from './preempt-rules.ts';
+import type { GoProgram } from './program.ts';
+import { type CheckId, hex, SafePoints, TableVerdict, Trail, type Verdict } from './safe-points.ts';
+import type { GuestMemory } from './view.ts';
+import { type Context, GuestReadError, getg, type ThreadView } from './view.ts';
+
+export interface PreemptOptions {
+  /** Default: the rules of the program's own release. */
+  readonly rules?: Rules;
+  /** Checks that are switched off. */
+  readonly without?: ReadonlySet<CheckId>;
+}
+
+/** Which of the three kinds of safe-points a goroutine is stopped at, if any. */
+export interface StopClass {
+  readonly kind: 'blocked' | 'synchronous' | 'asynchronous' | 'none';
+  readonly reason: string;
+}
+
+/** A refusal that follows from the live structures. */
+class LiveRefusal implements Verdict {
+  readonly safe = false;
+  readonly verdict = 'unsafe';
+  readonly resume = 0;
+  readonly check: CheckId;
+  readonly reason: string;
+  readonly checks: Verdict['checks'];
+
+  constructor(trail: Trail, check: CheckId) {
+    this.check = check;
+    this.reason = trail.reason;
+    this.checks = trail.checks ?? [{ check, pass: false, detail: trail.reason }];
+  }
+}
+
+/** The preemption model over one running program. */
+export class Preemption {
+  readonly program: GoProgram;
+  readonly memory: GuestMemory;
+  readonly runtime: RuntimeView;
+  readonly rules: Rules;
+  readonly without: ReadonlySet<CheckId>;
+  readonly safePoints: SafePoints;
+  /** Bytes of stack that an injected call needs, as the runtime's init computes it. */
+  readonly asyncPreemptStack: number;
+  readonly #checkSecret: boolean;
+
+  constructor(program: GoProgram, memory: GuestMemory, options: PreemptOptions = {}) {
+    this.program = program;
+    this.memory = memory;
+    this.runtime = new RuntimeView(memory, program.offsets);
+    this.rules = options.rules ?? program.rules;
+    this.without = options.without ?? new Set();
+    this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
+    this.asyncPreemptStack = program.asyncPreemptStack(this.rules);
+    this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
+  }
+
+  /** g of the running thread. */
+  getg(thread: ThreadView): number {
+    return getg(this.program.arch, this.memory, thread);
+  }
+
+  /** Whether mp is in a state that is safe to preempt. `mp.p` must not be 0. */
+  canPreemptM(mp: number): boolean {
+    const { runtime } = this;
+    return (
+      runtime.locks(mp) === 0 &&
+      runtime.mallocing(mp) === 0 &&
+      runtime.preemptoffLength(mp) === 0 &&
+      runtime.pstatus(runtime.p(mp)) === Prunning &&
+      !(this.rules.curgNotInSyscall && this.#curgInSyscall(mp))
+    );
+  }
+
+  /** Go 1.26: m.curg == nil also refuses. */
+  #curgInSyscall(mp: number): boolean {
+    const curg = this.runtime.curg(mp);
+    return curg === 0 || (this.runtime.readgstatus(curg) & ~Gscan) === Gsyscall;
+  }
+
+  /** Whether an asynchronous preemption is queued for gp. Checks both the G and the P. */
+  wantAsyncPreempt(gp: number): boolean {
+    const { runtime } = this;
+    if ((runtime.readgstatus(gp) & ~Gscan) !== Grunning) return false;
+    if (runtime.preempt(gp)) return true;
+    const pp = runtime.p(runtime.m(gp));
+    return pp !== 0 && runtime.ppreempt(pp);
+  }
+
+  /** Requests preemption of gp as the runtime does (`preemptone`): the flag, the poisoned guard, and the P's flag. */
+  requestPreempt(gp: number): void {
+    const { runtime } = this;
+    runtime.setPreempt(gp, true);
+    runtime.poisonStackguard(gp);
+    const mp = runtime.m(gp);
+    const pp = mp === 0 ? 0 : runtime.p(mp);
+    if (pp !== 0) runtime.setPpreempt(pp, true);
+  }
+
+  /**
+   * Whether gp, interrupted at PC with SP and LR, is at an asynchronous safe-point.
+   * @param explain make every check and keep its detail, instead of stopping at the one that decides
+   * @throws TableError if the program's tables are damaged where they are needed
+   */
+  isAsyncSafePoint(gp: number, pc: number, sp: number, lr: number, explain = false): Verdict {
+    const trail = new Trail(this.without, explain);
+    try {
+      if (this.#liveChecks(gp, sp, trail)) return new LiveRefusal(trail, trail.refusedBy ?? 'curg');
+    } catch (error) {
+      // A thread that is not (yet) running Go has no g, or none that is one.
+      if (!(error instanceof GuestReadError)) throw error;
+      trail.refuses('curg', false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
+      trail.refusedBy ??= 'curg';
+      trail.reason ||= error.message;
+      return new LiveRefusal(trail, trail.refusedBy);
+    }
+    if (!explain) return this.safePoints.isAsyncSafePointPC(pc, lr);
+    return new TableVerdict(this.safePoints.decide(pc, lr, trail), pc, () => trail);
+  }
+
+  /** curg, canPreemptM and stack. Returns true when one of them decides. */
+  #liveChecks(gp: number, sp: number, trail: Trail): boolean {
+    const { runtime } = this;
+    if (gp === 0) {
+      trail.refuses('curg', false, () => 'the thread runs no goroutine (g is nil)');
+      trail.refusedBy = 'curg';
+      return true;
+    }
+    const mp = runtime.m(gp);
+    const curg = mp === 0 ? 0 : runtime.curg(mp);
+    const onUserG = mp !== 0 && curg === gp;
+    if (trail.refuses('curg', onUserG, () => this.#describeCurg(gp, mp, curg))) return true;
+
+    const pp = mp === 0 ? 0 : runtime.p(mp);
+    const canPreempt = pp !== 0 && this.canPreemptM(mp);
+    if (trail.refuses('canPreemptM', canPreempt, () => this.#describeM(mp, pp))) return true;
+
+    const lo = runtime.stackLo(gp);
+    const ready = this.program.asyncPreemptStackIsSet(this.memory);
+    const room = ready && sp >= lo && sp - lo >= this.asyncPreemptStack;
+    const secret = this.#checkSecret && runtime.secret(gp) !== 0;
+    return trail.refuses('stack', room && !secret, () => {
+      if (secret) return 'the goroutine is in secret mode';
+      if (!ready) return 'the runtime has not yet computed asyncPreemptStack, so nothing is preempted';
+      if (sp < lo) return `SP ${hex(sp)} is below stack.lo ${hex(lo)}`;
+      return `SP ${hex(sp)} is ${sp - lo} bytes above stack.lo ${hex(lo)}; an injected call needs ${this.asyncPreemptStack}`;
+    });
+  }
+
+  #describeCurg(gp: number, mp: number, curg: number): string {
+    if (mp === 0) return `g ${hex(gp)} has no M`;
+    if (curg === gp) return `goroutine ${this.runtime.goid(gp)} is the user goroutine of its M`;
+    const which = gp === this.runtime.g0(mp) ? 'g0' : gp === this.runtime.gsignal(mp) ? 'gsignal' : `g ${hex(gp)}`;
+    return `the thread runs ${which}, not the user goroutine of its M (m.curg is ${hex(curg)})`;
+  }
+
+  #describeM(mp: number, pp: number): string {
+    const { runtime } = this;
+    if (mp === 0) return 'there is no M';
+    if (pp === 0) return 'the M has no P';
+    const parts = [`m.locks ${runtime.locks(mp)}`, `mallocing ${runtime.mallocing(mp)}`];
+    parts.push(`preemptoff ${JSON.stringify(runtime.preemptoff(mp))}`, `p.status ${pstatusName(runtime.pstatus(pp))}`);
+    if (this.rules.curgNotInSyscall && this.#curgInSyscall(mp)) parts.push('m.curg is in a system call');
+    return parts.join(', ');
+  }
+
+  /**
+   * The timer interrupt (runtime `doSigPreempt`): if gp wants it and stands at a safe-point, rewrites the context so that
+   * it seems to have called runtime.asyncPreempt; in any case acknowledges the request to the M.
+   * @returns the verdict; its check is `want` if nothing was queued
+   */
+  doSigPreempt(gp: number, context: Context, explain = false): Verdict {
+    let verdict: Verdict;
+    if (this.without.has('want') || this.#wants(gp)) {
+      verdict = this.isAsyncSafePoint(gp, context.pc, context.sp, context.lr, explain);
+      if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);
+    } else {
+      const trail = new Trail(this.without, explain);
+      trail.refuses('want', false, () => this.#describeWant(gp));
+      verdict = new LiveRefusal(trail, 'want');
+    }
+    this.#acknowledge(gp);
+    return verdict;
+  }
+
+  #wants(gp: number): boolean {
+    try {
+      return gp !== 0 && this.wantAsyncPreempt(gp);
+    } catch (error) {
+      if (error instanceof GuestReadError) return false;
+      throw error;
+    }
+  }
+
+  #describeWant(gp: number): string {
+    try {
+      if (gp === 0) return 'the thread runs no goroutine';
+      const status = this.runtime.readgstatus(gp);
+      if ((status & ~Gscan) !== Grunning) return `the status of g is ${gstatusName(status)}, not running`;
+      return 'neither g.preempt nor p.preempt is set';
+    } catch (error) {
+      if (error instanceof GuestReadError) return error.message;
+      throw error;
+    }
+  }
+
+  /** m.preemptGen += 1, m.signalPending = 0: else suspendG waits for ever, and preemptM never signals again. */
+  #acknowledge(gp: number): void {
+    const { runtime } = this;
+    try {
+      const mp = gp === 0 ? 0 : runtime.m(gp);
+      if (mp === 0) return;
+      runtime.setPreemptGen(mp, runtime.preemptGen(mp) + 1);
+      if (this.rules.signalPending) runtime.setSignalPending(mp, 0);
+    } catch (error) {
+      if (!(error instanceof GuestReadError)) throw error;
+    }
+  }
+
+  /**
+   * Makes the context look as if the code at `resumePC` had just called `target` (runtime `sigctxt.pushCall`).
+   * amd64: the PC is pushed. MIPS: LR is pushed, where the unwinder looks for it, and becomes the resume PC.
+   */
+  pushCall(context: Context, target: number, resumePC: number): void {
+    const { arch } = this.program;
+    const sp = context.sp - arch.pointerSize;
+    this.memory.writePointer(sp, arch.linkRegister ? context.lr : resumePC);
+    context.sp = sp;
+    if (arch.linkRegister) context.lr = resumePC;
+    context.pc = target;
+  }
+
+  /**
+   * Which kind of safe-point goroutine gp is stopped at.
+   * @param thread the thread that runs it; undefined if none does
+   */
+  classify(gp: number, thread: ThreadView | undefined): StopClass {
+    const { runtime } = this;
+    const status = runtime.readgstatus(gp) & ~Gscan;
+    if (status === Gcopystack) return { kind: 'none', reason: 'its stack is being copied' };
+    if (status === Gwaiting || status === Grunnable || status === Gsyscall || status === Gpreempted) {
+      const how = runtime.asyncSafePoint(gp) ? ', having been preempted asynchronously' : '';
+      return { kind: 'blocked', reason: `it is ${gstatusName(status)}${how}` };
+    }
+    if (status !== Grunning) return { kind: 'none', reason: `its status is ${gstatusName(status)}` };
+    if (thread === undefined) return { kind: 'none', reason: 'it is running, but on no thread that is known' };
+    const name = this.program.tables.findfunc(thread.pc)?.name ?? '';
+    const requested = runtime.stackguardIsPoisoned(gp) || runtime.preempt(gp);
+    if (SYNCHRONOUS.has(name) && requested && !runtime.asyncSafePoint(gp)) {
+      return {
+        kind: 'synchronous',
+        reason: `the stack check of a prologue failed on the poisoned guard, and led to ${name}`,
+      };
+    }
+    if (runtime.asyncSafePoint(gp) || name === 'runtime.asyncPreempt' || name === 'runtime.asyncPreempt2') {
+      return {
+        kind: 'asynchronous',
+        reason: `an injected call of runtime.asyncPreempt is under way (${name || hex(thread.pc)})`,
+      };
+    }
+    const verdict = this.isAsyncSafePoint(this.getg(thread), thread.pc, thread.sp, thread.lr);
+    return { kind: verdict.safe ? 'asynchronous' : 'none', reason: verdict.reason };
+  }
+}
+
+/** Functions on the way from a failed stack check to the scheduler. */
+const SYNCHRONOUS: ReadonlySet<string> = new Set([
+  'runtime.morestack',
+  'runtime.morestack_noctxt',
+  'runtime.newstack',
+  'runtime.gopreempt_m',
+  'runtime.preemptPark',
+]);
