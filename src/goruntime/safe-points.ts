@@ -5,6 +5,7 @@ import type { Arch } from '../arch/arch.ts';
 import { maxRestartBytes } from './facts/constants.ts';
 import {
   FUNCDATA_LocalsPointerMaps,
+  PCDATA_InlTreeIndex,
   PCDATA_UnsafePoint,
   Restart1,
   Restart2,
