@@ -1,0 +1,132 @@
+// The `host` handler: at a timer interrupt, does in the runtime's place what its signal handler does.
+
+import type { Machine } from '../engine/machine.ts';
+import type { Preemption } from '../goruntime/preempt.ts';
+import type { GoProgram } from '../goruntime/program.ts';
+import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
+import { GuestReadError } from '../goruntime/view.ts';
+import { type Thread, threadOf } from './view.ts';
+
+/** One timer interrupt that was delivered, as it was decided. */
+export interface Interrupt {
+  /** Instructions executed before it. */
+  readonly at: number;
+  readonly tid: number;
+  readonly goid: number;
+  /** What the interrupt presents: in a delay slot the branch's address. */
+  readonly pc: number;
+  readonly sp: number;
+  readonly lr: number;
+  readonly inSlot: boolean;
+  /** Whether this interrupt made a new request, rather than finding one pending. */
+  readonly requested: boolean;
+  readonly verdict: Verdict;
+}
+
+/** What became of the interrupts of a run. */
+export interface InterruptCounts {
+  delivered: number;
+  injected: number;
+  readonly refused: Partial<Record<CheckId, number>>;
+}
+
+export type InterruptListener = (interrupt: Interrupt) => void;
+
+/**
+ * Requests a preemption of the running goroutine as the runtime does (`preemptone`), holds PC, SP and LR against the tables, and
+ * rewrites the context.
+ *
+ * An interrupt that finds a goroutine where the last one left it would do the same again for ever (inject, yield, resume, inject;
+ * or poison the guard, fail the stack check, yield, check again). So a goroutine that has not moved is let go on, and
+ * the guard is not poisoned twice at one place.
+ */
+export class HostHandler {
+  readonly preemption: Preemption;
+  readonly counts: InterruptCounts = { delivered: 0, injected: 0, refused: {} };
+  listener: InterruptListener | undefined;
+  readonly #machine: Machine;
+  readonly #thread: Thread;
+  /** Where each goroutine was when it was last interrupted, by g: PC and SP. */
+  readonly #last = new Map<number, { pc: number; sp: number }>();
+  readonly #poisoned = new Map<number, { pc: number; sp: number }>();
+
+  constructor(machine: Machine, program: GoProgram, preemption: Preemption) {
+    this.#machine = machine;
+    this.#thread = threadOf(machine, program.arch);
+    this.preemption = preemption;
+  }
+
+  /**
+   * Takes the interrupt on the thread whose registers the machine holds.
+   * @returns the verdict, or undefined when the goroutine has not moved since the last one
+   */
+  interrupt(tid: number): Verdict | undefined {
+    const thread = this.#thread;
+    const { pc, sp, lr, inSlot } = thread;
+    const gp = this.#getg();
+    const last = this.#last.get(gp);
+    if (last !== undefined && last.pc === pc && last.sp === sp) {
+      this.#last.delete(gp);
+      return undefined;
+    }
+    if (gp !== 0) this.#last.set(gp, { pc, sp });
+
+    const requested = this.#request(gp, pc, sp);
+    const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
+    thread.exceptionReturn();
+    this.counts.delivered++;
+    if (verdict.safe) this.counts.injected++;
+    else if (verdict.check !== undefined) {
+      this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
+    }
+    if (this.listener !== undefined) {
+      const at = this.#machine.instructions;
+      this.listener({ at, tid, goid: this.#goid(gp), pc, sp, lr, inSlot, requested, verdict });
+    }
+    return verdict;
+  }
+
+  /** Forgets where goroutines were: after a snapshot is restored. */
+  reset(): void {
+    this.#last.clear();
+    this.#poisoned.clear();
+  }
+
+  #getg(): number {
+    return this.#attempt(() => this.preemption.getg(this.#thread)) ?? 0;
+  }
+
+  #goid(gp: number): number {
+    return (gp === 0 ? undefined : this.#attempt(() => this.preemption.runtime.goid(gp))) ?? 0;
+  }
+
+  /** A new request where the thread runs a user goroutine and none is pending. */
+  #request(gp: number, pc: number, sp: number): boolean {
+    const { runtime } = this.preemption;
+    return (
+      this.#attempt(() => {
+        const mp = gp === 0 ? 0 : runtime.m(gp);
+        if (mp === 0 || runtime.curg(mp) !== gp || runtime.g0(mp) === gp) return false;
+        if (this.preemption.wantAsyncPreempt(gp)) return false;
+        const before = this.#poisoned.get(gp);
+        if (before !== undefined && before.pc === pc && before.sp === sp) {
+          runtime.setPreempt(gp, true);
+        } else {
+          this.preemption.requestPreempt(gp);
+          this.#poisoned.set(gp, { pc, sp });
+        }
+        return true;
+      }) ?? false
+    );
+  }
+
+  /** A thread that runs no Go yet has no g, or none that is one. */
+  #attempt<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof GuestReadError) return undefined;
+      throw error;
+    }
+  }
+}

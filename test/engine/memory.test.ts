@@ -1,0 +1,106 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { GuestFault, Memory, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+
+const RW = PROT_READ | PROT_WRITE;
+
+function make(bigEndian = false): { memory: Memory; prot: Map<number, number> } {
+  const memory = new Memory({ bigEndian, limit: 2 ** 47, size: 2 ** 22 });
+  const prot = new Map<number, number>();
+  memory.setSource({ protectionAt: (address) => prot.get(Math.floor(address / 4096)) ?? -1 });
+  return { memory, prot };
+}
+
+const page = (n: number): number => n * 4096;
+
+describe.each([false, true])('memory, big-endian %s', (bigEndian) => {
+  let memory: Memory;
+  let prot: Map<number, number>;
+  beforeEach(() => {
+    ({ memory, prot } = make(bigEndian));
+    for (let i = 1; i <= 4; i++) prot.set(i, RW);
+  });
+
+  it('reads zeros from a page never written, without a frame of its own', () => {
+    expect(memory.readU64(page(1))).toBe(0n);
+    expect(memory.residentBytes).toBe(0);
+  });
+
+  it('reads in the guest byte order what was written as bytes', () => {
+    memory.write(page(1) + 3, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    expect(memory.readU32(page(1) + 3)).toBe(bigEndian ? 0x01020304 : 0x04030201);
+    expect(memory.readU64(page(1) + 3)).toBe(bigEndian ? 0x0102030405060708n : 0x0807060504030201n);
+    expect(memory.readU16(page(1) + 4)).toBe(bigEndian ? 0x0203 : 0x0302);
+  });
+
+  it('copies across page boundaries', () => {
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i & 0xff);
+    memory.write(page(1) + 100, bytes);
+    expect(memory.read(page(1) + 100, 5000)).toEqual(bytes);
+  });
+
+  it('faults where nothing is mapped, where the mapping forbids it, and beyond user space', () => {
+    prot.set(2, PROT_READ);
+    const reason = (f: () => unknown): string => {
+      try {
+        f();
+      } catch (error) {
+        return error instanceof GuestFault ? error.reason : String(error);
+      }
+      return 'none';
+    };
+    expect(reason(() => memory.readU8(page(9)))).toBe('unmapped');
+    expect(reason(() => memory.writeU8(page(2), 1))).toBe('protection');
+    expect(reason(() => memory.readU8(2 ** 47))).toBe('range');
+  });
+
+  it('restores what a snapshot saw, as often as wanted, and counts only pages written since', () => {
+    memory.writeU32(page(1), 11);
+    memory.writeU32(page(2), 22);
+    const snapshot = memory.snapshot();
+    for (let round = 0; round < 3; round++) {
+      memory.writeU32(page(1), 100 + round);
+      memory.writeU32(page(3), 200 + round);
+      memory.discard(page(2), 4096);
+      expect(memory.readU32(page(2))).toBe(0);
+      memory.restore(snapshot);
+      expect([1, 2, 3].map((n) => memory.readU32(page(n)))).toEqual([11, 22, 0]);
+      expect(memory.residentBytes).toBe(2 * 4096);
+    }
+  });
+
+  it('nests snapshots, and frees what a dropped one alone needed', () => {
+    memory.writeU32(page(1), 1);
+    const first = memory.snapshot();
+    memory.writeU32(page(1), 2);
+    const second = memory.snapshot();
+    memory.writeU32(page(1), 3);
+    memory.restore(second);
+    expect(memory.readU32(page(1))).toBe(2);
+    memory.writeU32(page(1), 4);
+    memory.drop(second);
+    expect(memory.readU32(page(1))).toBe(4);
+    memory.restore(first);
+    expect(memory.readU32(page(1))).toBe(1);
+    memory.drop(first);
+    memory.writeU32(page(1), 5);
+    expect(memory.residentBytes).toBe(4096);
+  });
+
+  it('hands out frames that were freed as zeros', () => {
+    memory.writeU32(page(1), 0xffffffff);
+    memory.discard(page(1), 4096);
+    memory.writeU8(page(2), 1);
+    expect(memory.readU32(page(2) + 4)).toBe(0);
+  });
+
+  it('tells the listener when a page of decoded code is written', () => {
+    prot.set(4, RW | PROT_EXEC);
+    memory.write(page(4), Uint8Array.of(1, 2, 3));
+    const seen: number[] = [];
+    memory.setCodeListener((n) => seen.push(n));
+    expect([...memory.codePage(page(4)).subarray(0, 3)]).toEqual([1, 2, 3]);
+    memory.writeU8(page(4) + 1, 9);
+    expect(seen).toEqual([4]);
+    expect([...memory.codePage(page(4)).subarray(0, 3)]).toEqual([1, 9, 3]);
+  });
+});
