@@ -320,9 +320,10 @@ export class Pclntab {
     return this.#pctab + offset;
   }
 
-  /** The function name at `nameOff`. Offset 0 is the empty name, whatever stands there (runtime `funcname`). */
+  /** The text at `nameOff` of the name table. */
   name(nameOff: number): string {
-    if (nameOff === 0) return '';
+    // The layouts without a name table of its own count from the header, where no name stands.
+    if (nameOff === 0 && this.#names === 0) return '';
     return this.#text('funcnametab', this.#names + nameOff);
   }
 

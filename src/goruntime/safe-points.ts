@@ -282,7 +282,8 @@ export class SafePoints {
     const name = f === undefined ? '' : tables.innermostName(f, pc);
     const prefix = rules.prefixes.find((p) => name.startsWith(p));
     const describeName = (): string => {
-      const where = f !== undefined && name !== f.name ? `${name}, inlined into ${f.name},` : name;
+      const where =
+        f !== undefined && name !== '' && name !== f.name ? `${name}, inlined into ${f.name},` : (f?.name ?? hex(pc));
       return prefix === undefined ? `${where} has no refused prefix` : `${where} begins with ${prefix}`;
     };
     if (trail.refuses('prefix', prefix === undefined, describeName)) return refused();
@@ -304,7 +305,7 @@ export class SafePoints {
     const restart = target !== undefined && !trail.without.has('restart');
     trail.reason = restart
       ? describeRestart()
-      : `${name || hex(pc)}: user code at an instruction that the tables call safe${
+      : `${name || (f?.name ?? hex(pc))}: user code at an instruction that the tables call safe${
           target === undefined ? '' : ' (inside a restartable sequence, but that check is off)'
         }`;
     return restart ? { refusedBy: undefined, restartAt: target } : SAFE;

@@ -210,12 +210,16 @@ export class GoTables {
     return this.funcdata(f, this.#inlTreeIndex);
   }
 
-  /** Name of the innermost function inlined at `pc`, else of the function itself. */
+  /**
+   * Name of the innermost function inlined at `pc`, else of the function itself, as the runtime sees it: a name at
+   * offset 0, which is that of the program's first function, is empty to it (runtime `funcname`).
+   */
   innermostName(f: Func, pc: number): string {
     const tree = this.inlineTree(f);
-    if (tree === undefined) return f.name;
-    const index = this.pcdatavalue(f, PCDATA_InlTreeIndex, pc);
-    return index < 0 ? f.name : this.table.name(this.#trees.call(tree, index).nameOff);
+    const index = tree === undefined ? -1 : this.pcdatavalue(f, PCDATA_InlTreeIndex, pc);
+    const nameOff = tree === undefined || index < 0 ? f.record.nameOff : this.#trees.call(tree, index).nameOff;
+    if (nameOff === 0) return '';
+    return nameOff === f.record.nameOff ? f.name : this.table.name(nameOff);
   }
 
   /** The chain of inlined calls at `pc`, innermost first, the function itself last (runtime `inlineUnwinder`). */
