@@ -1,0 +1,42 @@
+// Every system call that has a row, and the table by number of one ABI.
+
+import type { Abi } from '../abi/abi.ts';
+import { CALL_NUMBERS, type CallName } from '../abi/numbers.ts';
+import type { Row } from '../call.ts';
+
+/** All rows, by family. */
+export const ROWS: readonly Row[] = [];
+
+/** The calls of one ABI. */
+export interface CallTable {
+  /** The row of a number, if the call is supported. */
+  row(number: number): Row | undefined;
+  /** The row of a name. @throws RangeError for a call without a row. */
+  byName(name: CallName): Row;
+  /** The kernel's name of a number, supported or not. */
+  nameOf(number: number): string | undefined;
+}
+
+export function callTable(abi: Abi): CallTable {
+  const rows = new Map<number, Row>();
+  const names = new Map<CallName, Row>();
+  for (const row of ROWS) {
+    const number = row.numbers[abi.column];
+    if (number >= 0) rows.set(number, row);
+    names.set(row.name, row);
+  }
+  const all = new Map<number, string>();
+  for (const [name, numbers] of Object.entries(CALL_NUMBERS)) {
+    const number = numbers[abi.column];
+    if (number >= 0) all.set(number, name);
+  }
+  return {
+    row: (number) => rows.get(number),
+    byName: (name) => {
+      const row = names.get(name);
+      if (row === undefined) throw new RangeError(`no row for ${name}`);
+      return row;
+    },
+    nameOf: (number) => all.get(number),
+  };
+}

@@ -1,0 +1,63 @@
+// A thread of the guest, as plain data. Nested values are replaced, never changed in place, so a copy of the record is a snapshot of it.
+
+import type { SavedState } from '../engine/state.ts';
+import type { CallName } from './abi/numbers.ts';
+import type { Wait } from './call.ts';
+
+/** A set of signals: bit n-1 stands for signal n. */
+export type SignalSet = bigint;
+
+/** A signal with what its sender said (siginfo_t). */
+export interface SignalInfo {
+  readonly signal: number;
+  readonly code: number;
+  readonly errno?: number;
+  /** Sender of kill and the like. */
+  readonly pid?: number;
+  readonly uid?: number;
+  /** Fault address. */
+  readonly address?: bigint;
+  /** Of rt_sigqueueinfo and timers. */
+  readonly value?: bigint;
+  /** POSIX timer. */
+  readonly timer?: { readonly id: number; readonly overrun: number };
+}
+
+/** A call that waits: enough to run its handler again. */
+export interface BlockedCall {
+  readonly name: CallName;
+  readonly args: readonly number[];
+  readonly raw: readonly bigint[];
+  readonly wait: Wait;
+  /** Order in which waits began: wake-ups are first come, first served. */
+  readonly sequence: number;
+}
+
+export interface AltStack {
+  readonly sp: number;
+  readonly size: number;
+  readonly flags: number;
+}
+
+export interface Task {
+  readonly tid: number;
+  /** comm, at most 15 bytes. */
+  name: string;
+  /** Registers while another thread runs; those of the running one are in machine.state. */
+  registers: SavedState;
+  /** Set while the thread waits. */
+  blocked: BlockedCall | undefined;
+  /** Why a waiting thread's handler is to run again; set when something woke it. */
+  wake: 'woken' | 'timeout' | 'signal' | undefined;
+  /** Blocked signals, and the mask to go back to after a call that replaced it (sigsuspend, ppoll, epoll_pwait). */
+  mask: SignalSet;
+  maskToRestore: SignalSet | undefined;
+  /** Signals sent to this thread and not yet delivered, oldest first. */
+  pending: readonly SignalInfo[];
+  altStack: AltStack;
+  /** Written 0 and woken as a futex when the thread ends (set_tid_address, CLONE_CHILD_CLEARTID). */
+  clearChildTid: number;
+  robustList: { readonly head: number; readonly length: number };
+  /** Instructions executed, for CPU clocks: those up to the last time it was switched out. */
+  executed: number;
+}
