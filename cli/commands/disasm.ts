@@ -1,0 +1,36 @@
+// `safepoint disasm`: instructions with their bytes, text and source lines.
+
+import { Command } from 'commander';
+import { instructionsOf, isaFor } from '../../src/index.ts';
+import { EXIT_FINE, hex, type Output, table } from '../output.ts';
+import { openGoProgram } from '../program.ts';
+import { functionsOf } from './map.ts';
+
+export function disasmCommand(output: Output, done: (status: number) => void): Command {
+  return new Command('disasm')
+    .description('the instructions of a function, or of the whole program')
+    .argument('<PROG>', 'a Go program')
+    .argument('[FUNC]', 'a function, or a regular expression over names; all functions when absent')
+    .action((path: string, name: string | undefined) => {
+      const program = openGoProgram(path);
+      const isa = isaFor(program.arch.goarch);
+      for (const f of functionsOf(program, name)) {
+        const rows: string[][] = [];
+        let lastSource = '';
+        for (const { pc, bytes, decoded } of instructionsOf(isa, program.image, f.entry, f.end)) {
+          const { file, line } = program.tables.fileLine(f, pc);
+          const source = file === undefined ? '' : `${file.slice(file.lastIndexOf('/') + 1)}:${line}`;
+          const text = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
+          rows.push([
+            `  ${hex(pc)}`,
+            source === lastSource ? '' : source,
+            text,
+            decoded === undefined ? '(bad)' : decoded.text(pc),
+          ]);
+          lastSource = source;
+        }
+        output.out(`${f.name}:\n${table(rows)}\n`);
+      }
+      done(EXIT_FINE);
+    });
+}

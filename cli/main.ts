@@ -1,0 +1,58 @@
+// The entry: declares the commands, and turns every error into one line and an exit status.
+
+import { Command, CommanderError } from 'commander';
+import { TableError } from '../src/index.ts';
+import { disasmCommand } from './commands/disasm.ts';
+import { explainCommand } from './commands/explain.ts';
+import { funcsCommand } from './commands/funcs.ts';
+import { infoCommand } from './commands/info.ts';
+import { isaCommand } from './commands/isa.ts';
+import { mapCommand } from './commands/map.ts';
+import { EXIT_BAD_INPUT, EXIT_FINE, type Output, PROCESS_OUTPUT, UserError } from './output.ts';
+
+/** Runs one command line. Resolves to the exit status. */
+export async function main(args: readonly string[], output: Output = PROCESS_OUTPUT): Promise<number> {
+  let status = EXIT_FINE;
+  const done = (value: number): void => {
+    status = value;
+  };
+  const program = new Command('safepoint')
+    .description(
+      'Run real Go programs for amd64 and MIPS under a deterministic emulator, and preempt them at any instruction.',
+    )
+    .version('0.1.0')
+    .enablePositionalOptions()
+    .showHelpAfterError(false);
+  for (const make of [infoCommand, explainCommand, mapCommand, disasmCommand, funcsCommand, isaCommand]) {
+    program.addCommand(make(output, done));
+  }
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => output.out(text),
+      writeErr: (text) => output.err(text),
+      outputError: (text, write) => write(usageError(text, command.name())),
+    });
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_FINE : EXIT_BAD_INPUT;
+    if (error instanceof UserError || error instanceof TableError) {
+      output.err(`safepoint: ${error.message}\n`);
+      return EXIT_BAD_INPUT;
+    }
+    throw error;
+  }
+}
+
+/** A message of the parser's, in the form of the contract. */
+function usageError(text: string, command: string): string {
+  const message = text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\.$/, '')
+    .replaceAll('\n', ' ');
+  const help = command === 'safepoint' ? 'safepoint --help' : `safepoint ${command} --help`;
+  return `safepoint: ${message}; try ${help}\n`;
+}

@@ -1,0 +1,41 @@
+// Opening the program that a command is about, with errors that name the file.
+
+import { readFileSync, statSync } from 'node:fs';
+import { type Elf, ElfError, GoProgram, NotGoError, readElf } from '../src/index.ts';
+import { UserError } from './output.ts';
+
+/** Reads a program's file. @throws UserError */
+export function readProgram(path: string): Uint8Array {
+  try {
+    if (statSync(path).isDirectory()) throw new UserError(`${path}: is a directory; name a program`);
+    return readFileSync(path);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') throw new UserError(`${path}: no such file; check the path`);
+    if (code === 'EACCES') throw new UserError(`${path}: permission denied; make it readable`);
+    throw new UserError(`${path}: cannot be read (${code ?? String(error)})`);
+  }
+}
+
+/** @throws UserError for what is no static ELF executable of one of the five targets */
+export function openElf(path: string): Elf {
+  const bytes = readProgram(path);
+  try {
+    return readElf(bytes);
+  } catch (error) {
+    if (error instanceof ElfError) throw new UserError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** @throws UserError also for a program without Go tables */
+export function openGoProgram(path: string): GoProgram {
+  const elf = openElf(path);
+  try {
+    return GoProgram.open(elf);
+  } catch (error) {
+    if (error instanceof NotGoError) throw new UserError(`${path}: ${error.message}`);
+    throw error;
+  }
+}

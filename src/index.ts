@@ -1,0 +1,17 @@
+// The public API, and the only place where the parts are wired together.
+
+export type { ClauseInfo, Decoded, Isa } from '../isa/index.ts';
+export { GOARCHES, type Goarch, isaFor } from '../isa/index.ts';
+export { type Arch, archOf } from './arch/arch.ts';
+export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
+export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
+export { type Location, LocationError } from './goruntime/locate.ts';
+export { TableError } from './goruntime/pcvalue.ts';
+export { Preemption } from './goruntime/preempt.ts';
+export { RULES, type Rule, type Rules } from './goruntime/preempt-rules.ts';
+export { GoProgram, NotGoError } from './goruntime/program.ts';
+export { CHECKS, type CheckId, type CheckResult, SafePoints, type Verdict } from './goruntime/safe-points.ts';
+export { type Func, GoTables, type InlineFrame } from './goruntime/tables.ts';
+export { type Elf, ElfError, readElf } from './object/elf.ts';
+export { print as printOps } from './uop/print.ts';
+export { record } from './uop/record.ts';
