@@ -13,6 +13,10 @@ import { MOV } from './mov.ts';
 import { MULDIV } from './muldiv.ts';
 import { REGISTERS } from './regs.ts';
 import { SHIFT } from './shift.ts';
+import { SSE_CONVERT } from './sse-convert.ts';
+import { SSE_FLOAT } from './sse-float.ts';
+import { SSE_INT } from './sse-int.ts';
+import { SSE_MOVE } from './sse-move.ts';
 import { STACK } from './stack.ts';
 import { STRING } from './string.ts';
 import { SYSTEM } from './system.ts';
@@ -32,6 +36,10 @@ export const AMD64_CLAUSES: readonly Clause[] = [
   ...STRING,
   ...BRANCH,
   ...SYSTEM,
+  ...SSE_MOVE,
+  ...SSE_INT,
+  ...SSE_FLOAT,
+  ...SSE_CONVERT,
 ];
 
 /** Builds the description: its decode table belongs to this instance. */
