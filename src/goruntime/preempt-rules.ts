@@ -10,8 +10,6 @@ export interface Rules {
   readonly name: string;
   /** Which values of PCDATA_UnsafePoint pass: only -1 (`up != UnsafePointSafe` refuses), or all but -2. */
   readonly unsafePoint: 'only-safe' | 'not-unsafe';
-  /** How assembly is known: by the address of its stack map, or by funcFlag_ASM. */
-  readonly asm: 'no-pointers-stackmap' | 'flag';
   /** Functions whose innermost name begins with one of these are refused. */
   readonly prefixes: readonly string[];
   /** Whether a restartable sequence is backed up to its start. */
@@ -41,7 +39,6 @@ export interface Rule {
 
 const BASE: Omit<Rules, 'name' | 'rows' | 'note'> = {
   unsafePoint: 'only-safe',
-  asm: 'no-pointers-stackmap',
   prefixes: ['runtime.', 'runtime/internal/', 'reflect.'],
   restart: true,
   curgNotInSyscall: false,
@@ -73,13 +70,14 @@ export const RULES: readonly Rule[] = [
     id: 'asm-stackmap',
     what: 'assembly is a function without a locals map, or with no_pointers_stackmap',
     releases: [['1.14', '1.18']],
-    sets: { asm: 'no-pointers-stackmap' },
+    // How a program marks its assembly is a property of the program: see GoTables.assemblyMark.
+    sets: {},
   },
   {
     id: 'asm-flag',
     what: 'assembly is a function without a locals map, or with funcFlag_ASM',
     releases: [['1.18']],
-    sets: { asm: 'flag' },
+    sets: {},
   },
   {
     id: 'prefix-runtime-internal',

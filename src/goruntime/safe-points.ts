@@ -167,7 +167,6 @@ export class SafePoints {
   readonly arch: Arch;
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
-  readonly #noPointersStackmap: number | undefined;
   readonly #runs = new Map<number, DecisionRuns>();
 
   constructor(tables: GoTables, arch: Arch, options: SafePointOptions) {
@@ -175,7 +174,6 @@ export class SafePoints {
     this.arch = arch;
     this.rules = options.rules;
     this.without = options.without ?? NONE;
-    this.#noPointersStackmap = options.rules.asm === 'no-pointers-stackmap' ? tables.noPointersStackmap() : undefined;
   }
 
   /**
@@ -274,10 +272,9 @@ export class SafePoints {
     if (trail.refuses('unsafe-point', passes, describe)) return refused();
 
     const locals = f === undefined ? undefined : tables.funcdata(f, FUNCDATA_LocalsPointerMaps);
-    const byFlag = rules.asm === 'flag' && f !== undefined && tables.isAsm(f);
-    const byMap = rules.asm === 'no-pointers-stackmap' && locals !== undefined && locals === this.#noPointersStackmap;
-    const isGo = locals !== undefined && !byFlag && !byMap;
-    if (trail.refuses('asm', isGo, () => describeAsm(locals, byFlag, byMap))) return refused();
+    const mark = f === undefined ? undefined : tables.assemblyMark(f);
+    const isGo = locals !== undefined && mark === undefined;
+    if (trail.refuses('asm', isGo, () => describeAsm(locals, mark))) return refused();
 
     const name = f === undefined ? '' : tables.innermostName(f, pc);
     const prefix = rules.prefixes.find((p) => name.startsWith(p));
@@ -350,9 +347,8 @@ function describeHalfCall(half: boolean, pc: number, lr: number, spdelta: number
     : `LR is PC+8, but the SP delta is ${spdelta}: a frame exists`;
 }
 
-function describeAsm(locals: number | undefined, byFlag: boolean, byMap: boolean): string {
+function describeAsm(locals: number | undefined, mark: string | undefined): string {
   if (locals === undefined) return 'no locals pointer map: assembly, or a function without Go frames';
-  if (byFlag) return 'flagged as assembly (funcFlag_ASM)';
-  if (byMap) return `its locals pointer map ${hex(locals)} is no_pointers_stackmap: assembly`;
+  if (mark !== undefined) return `assembly, as ${mark} says`;
   return `compiled Go with a locals pointer map at ${hex(locals)}`;
 }

@@ -14,7 +14,7 @@ import { InlineTrees } from './inltree.ts';
 import { findModuledata, type Moduledata } from './moduledata.ts';
 import { type FixedTable, type FuncRecord, looksLikePclntab, Pclntab } from './pclntab.ts';
 import { decodePcRuns, findRun, NO_VALUE, type PcRuns, runStart, TableError } from './pcvalue.ts';
-import type { Release } from './version.ts';
+import { isBefore, type Release } from './version.ts';
 import type { ImageView } from './view.ts';
 
 /** One function (runtime `funcInfo`). Compare by identity: a table has one object for each. */
@@ -62,6 +62,7 @@ export class GoTables {
   readonly #funcs = new Map<number, Func>();
   readonly #runs = new Map<number, Map<number, PcRuns>>();
   #entries: Float64Array | undefined;
+  #noPointersStackmap: { readonly addr: number | undefined } | undefined;
   #byName: Map<string, readonly number[]> | undefined;
 
   constructor(table: Pclntab, module: Moduledata | undefined, release: Release, image: ImageView) {
@@ -282,19 +283,28 @@ export class GoTables {
     return [...names];
   }
 
-  /** Whether the function is marked as assembly (Go 1.18 and later). */
-  isAsm(f: Func): boolean {
-    return (f.flag & FuncFlagAsm) !== 0;
+  /**
+   * How the program marks a function as assembly; undefined if it does not. From Go 1.18 on by funcFlag_ASM; before, by
+   * the address of its locals map, that of NO_LOCAL_POINTERS. (From 1.18 on the assembler gives such functions the
+   * compiler's own empty map, so that the address tells nothing.)
+   */
+  assemblyMark(f: Func): 'funcFlag_ASM' | 'no_pointers_stackmap' | undefined {
+    if (f.flag & FuncFlagAsm) return 'funcFlag_ASM';
+    if (!isBefore(this.release, '1.18')) return undefined;
+    const locals = this.funcdata(f, FUNCDATA_LocalsPointerMaps);
+    return locals !== undefined && locals === this.noPointersStackmap() ? 'no_pointers_stackmap' : undefined;
   }
 
   /**
-   * Address of runtime.no_pointers_stackmap, the stack map of assembly marked NO_LOCAL_POINTERS: that of
-   * runtime.call32. Other maps have the same bytes, so only the address tells them apart.
+   * Address of runtime.no_pointers_stackmap in a program of Go 1.17 or earlier: the locals map of runtime.call32.
+   * Other maps have the same bytes, so only the address tells them apart.
    */
   noPointersStackmap(): number | undefined {
-    const bodies = this.funcsNamed('runtime.call32');
-    const body = bodies.find((f) => this.isAsm(f)) ?? bodies[0];
-    return body === undefined ? undefined : this.funcdata(body, FUNCDATA_LocalsPointerMaps);
+    if (this.#noPointersStackmap === undefined) {
+      const body = this.funcsNamed('runtime.call32')[0];
+      this.#noPointersStackmap = { addr: body && this.funcdata(body, FUNCDATA_LocalsPointerMaps) };
+    }
+    return this.#noPointersStackmap.addr;
   }
 }
 
