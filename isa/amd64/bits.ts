@@ -42,7 +42,8 @@ const forms = (name: string, opcode: string, n: number, lock: string, change: Ch
   clause(`${name} r/mv, imm8`, `0F BA /${n} ib${lock}`, bitOperand(change)),
 ];
 
-/** Of a source of 0 the destination stays as it is, all 64 bits of it, and ZF is set. The other flags are undefined. */
+/** Of a source of 0 the destination stays as it is, all 64 bits of it, and ZF is set. The other flags are undefined;
+ * Intel's processors clear them, but for PF, which is that of the result, or 1 without one. */
 const scan =
   (reverse: boolean) =>
   (x: Exec): void => {
@@ -54,7 +55,8 @@ const scan =
     x.write(0, x.fit(counted));
     x.e.set(x.register(x.i.reg), e.select(zero, old, x.getGpr(x.i.reg, 64)));
     const clear = e.const('i32', 0);
-    setFlags(x, { zf: zero, cf: clear, of: clear, sf: clear, af: clear, pf: parity(x, source) });
+    const pf = e.select(zero, e.const('i32', 1), parity(x, counted));
+    setFlags(x, { zf: zero, cf: clear, of: clear, sf: clear, af: clear, pf });
   };
 
 export const BITS = family('bits', [

@@ -1,4 +1,6 @@
 // Control transfer: Jcc JMP CALL RET LOOP JRCXZ. SDM vol. 2. Far transfers do not exist here.
+//
+// A jump to an address that is not canonical faults at the target, as AMD's processors have it; Intel's fault before the jump.
 
 import type { Value } from '../dsl/effects.ts';
 import { clause, family } from './clause.ts';

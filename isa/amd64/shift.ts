@@ -1,8 +1,8 @@
 // Shifts and rotates: SHL SHR SAR ROL ROR RCL RCR SHLD SHRD. SDM vol. 2.
 //
 // The count is masked to 5 bits, 6 for 64-bit operands. A masked count of 0 changes neither the operand's value nor any flag, but a
-// 32-bit register is zero-extended all the same. OF is defined for counts of 1 only and CF not beyond the operand's width; what
-// stands here for the others is what Intel's processors do.
+// 32-bit register is zero-extended all the same. The manual defines OF for counts of 1 only; Intel's processors give any other
+// count the OF that a count of 1 would give, except that ROL and ROR of a register by an immediate leave it. AF, undefined, is cleared by shifts.
 
 import type { Value } from '../dsl/effects.ts';
 import { clause, family, type Row } from './clause.ts';
@@ -43,8 +43,8 @@ const fixedCount = (x: Exec): number | undefined => {
   return last?.place === 'imm' ? Number(x.i.imm) & (x.size === 64 ? 63 : 31) : undefined;
 };
 
-/** The sign bit at the instruction's size, and the one below it. */
-const second = (x: Exec, r: Value): Value => x.bit(r, x.size - 2);
+/** Whether a shift to the left by 1 changes the sign. */
+const turnsSign = (x: Exec, a: Value): Value => x.e.xor(x.sign(a), x.bit(a, x.size - 2));
 
 const shl: Shift = (x, a, n) => {
   const { e } = x;
@@ -53,7 +53,7 @@ const shl: Shift = (x, a, n) => {
   const result = x.fit(shifted);
   // The last bit out: of bytes and words it is still there above the operand.
   const cf = x.size < 32 ? x.bit(shifted, x.size) : x.bit(e.shr(a, e.sub(x.const(x.size), c)), 0);
-  return { result, flags: { ...zsp(x, result), cf, of: e.xor(cf, x.sign(result)), af: e.const('i32', 0) } };
+  return { result, flags: { ...zsp(x, result), cf, of: turnsSign(x, a), af: e.const('i32', 0) } };
 };
 
 const shr: Shift = (x, a, n) => {
@@ -61,8 +61,7 @@ const shr: Shift = (x, a, n) => {
   const c = x.widen(n);
   const result = e.shr(a, c);
   const cf = x.bit(e.shr(a, e.sub(c, x.const(1))), 0);
-  const of = e.xor(x.sign(result), second(x, result));
-  return { result, flags: { ...zsp(x, result), cf, of, af: e.const('i32', 0) } };
+  return { result, flags: { ...zsp(x, result), cf, of: x.sign(a), af: e.const('i32', 0) } };
 };
 
 const sar: Shift = (x, a, n) => {
@@ -85,17 +84,20 @@ const rotate = (x: Exec, a: Value, n: Value, left: boolean): Value => {
   return x.fit(e.shr(twice, left ? e.sub(width, c) : c));
 };
 
-/** Rotates leave SF ZF AF PF alone. */
+/** Rotates leave SF ZF AF PF alone, and of a register by an immediate count other than 1 also OF. */
+const rotateFlags = (x: Exec, cf: Value, of: Value): FlagValues => {
+  const fixed = fixedCount(x);
+  return fixed === undefined || fixed === 1 || x.inMemory ? { cf, of } : { cf };
+};
+
 const rol: Shift = (x, a, n) => {
   const result = rotate(x, a, n, true);
-  const cf = x.bit(result, 0);
-  return { result, flags: { cf, of: x.e.xor(cf, x.sign(result)) } };
+  return { result, flags: rotateFlags(x, x.bit(result, 0), turnsSign(x, a)) };
 };
 
 const ror: Shift = (x, a, n) => {
   const result = rotate(x, a, n, false);
-  const cf = x.sign(result);
-  return { result, flags: { cf, of: x.e.xor(cf, second(x, result)) } };
+  return { result, flags: rotateFlags(x, x.sign(result), x.e.xor(x.sign(a), x.bit(a, 0))) };
 };
 
 /** Rotation through the carry: of size + 1 bits. `count` counts to the left, 0 to size. */
@@ -103,7 +105,7 @@ const throughCarry = (x: Exec, a: Value, left: Value): { readonly result: Value;
   const { e } = x;
   const cf = e.get(CF);
   if (x.size < 64) {
-    const all = e.or(x.size === 32 ? e.extendU(a) : e.extendU(a), e.shl(e.extendU(cf), e.const('i64', x.size)));
+    const all = e.or(e.extendU(a), e.shl(e.extendU(cf), e.const('i64', x.size)));
     const c = e.extendU(left);
     const turned = e.or(e.shl(all, c), e.shr(all, e.sub(e.const('i64', x.size + 1), c)));
     return { result: x.fit(e.wrap(turned)), cf: x.bit(turned, x.size) };
@@ -124,12 +126,13 @@ const carryCount = (x: Exec, n: Value): Value =>
 
 const rcl: Shift = (x, a, n) => {
   const { result, cf } = throughCarry(x, a, n);
-  return { result, flags: { cf, of: x.e.xor(cf, x.sign(result)) } };
+  return { result, flags: { cf, of: turnsSign(x, a) } };
 };
 
 const rcr: Shift = (x, a, n) => {
+  const of = x.e.xor(x.sign(a), x.e.get(CF));
   const { result, cf } = throughCarry(x, a, x.e.sub(x.e.const('i32', x.size + 1), n));
-  return { result, flags: { cf, of: x.e.xor(x.sign(result), second(x, result)) } };
+  return { result, flags: { cf, of } };
 };
 
 const effect =
@@ -162,7 +165,7 @@ const double =
     const b = x.read(1);
     const n = count(x, 2);
     const { result, cf } = x.size === 16 ? doubleWord(x, a, b, n, left) : doubleWide(x, a, b, n, left);
-    const of = e.xor(x.sign(result), left ? cf : second(x, result));
+    const of = left ? turnsSign(x, a) : e.xor(x.sign(a), x.bit(b, 0));
     apply(x, a, n, fixedCount(x), { result, flags: { ...zsp(x, result), cf, of, af: e.const('i32', 0) } });
   };
 

@@ -71,9 +71,12 @@ const enter = (x: Exec): void => {
     return;
   }
   const frame = e.sub(e.get(GPR[RSP]!), e.const('i64', 8));
+  const end = e.sub(frame, e.const('i64', Number(x.i.imm) & 0xffff));
+  // The processor makes sure that the new top of the stack could be written (SDM, ENTER); a load finds an absent page as well.
+  x.load(64, end);
   x.store(64, frame, e.get(GPR[RBP]!));
   e.set(GPR[RBP]!, frame);
-  e.set(GPR[RSP]!, e.sub(frame, e.const('i64', Number(x.i.imm) & 0xffff)));
+  e.set(GPR[RSP]!, end);
 };
 
 const leave = (x: Exec): void => {

@@ -1,7 +1,8 @@
 // String instructions: MOVS STOS LODS CMPS SCAS, with REP, REPE and REPNE. SDM vol. 2.
 //
 // One iteration of a repeated instruction is one executed instruction: it branches to itself while more are to come, so that an
-// interrupt can land between iterations, as on the processor. With RCX at 0 it does nothing and touches no memory.
+// interrupt can land between iterations, as on the processor. With RCX at 0 it does nothing and touches no memory. The flags of a
+// repeated comparison are those of its last iteration; until then the old ones stand, as a debugger sees on Intel's processors.
 
 import type { AccessOptions, Value } from '../dsl/effects.ts';
 import { clause, family, type Row } from './clause.ts';
@@ -52,11 +53,15 @@ class Iteration {
     const where = (n: number, value: Value): void =>
       e.set(GPR[n]!, when === undefined ? value : e.select(when, value, e.get(GPR[n]!)));
     for (const [k, n] of indexes.entries()) where(n, moved[k]!);
-    if (flags !== undefined) setFlags(x, flags, when);
-    if (this.#count === undefined || this.#nextCount === undefined || when === undefined) return;
+    if (this.#count === undefined || this.#nextCount === undefined || when === undefined) {
+      if (flags !== undefined) setFlags(x, flags);
+      return;
+    }
+    const left = e.and(when, x.isNonzero(this.#nextCount));
+    const more = goOn === undefined ? left : e.and(left, goOn);
+    if (flags !== undefined) setFlags(x, flags, e.and(when, x.invert(more)));
     where(RCX, i.prefixes.address ? e.extendU(this.#nextCount) : this.#nextCount);
-    const more = e.and(when, x.isNonzero(this.#nextCount));
-    e.branchIf(goOn === undefined ? more : e.and(more, goOn), e.pc());
+    e.branchIf(more, e.pc());
   }
 }
 
