@@ -77,13 +77,13 @@ export function parseCase(line: string): Case | undefined {
   const expected = parseSide(fields[2]!);
   return {
     code: hexBytes(fields[0]!),
-    count: Number.parseInt(given.words['count'] ?? '1', 16),
+    count: Number.parseInt(given.words.count ?? '1', 16),
     registers: given.registers,
     memory: given.memory,
     expected: {
       registers: expected.registers,
       memory: expected.memory,
-      stop: expected.words['stop'] ?? 'done',
+      stop: expected.words.stop ?? 'done',
       masks: expected.masks,
     },
     remark: semicolon < 0 ? '' : line.slice(semicolon + 1).trim(),
