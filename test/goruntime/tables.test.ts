@@ -51,16 +51,17 @@ describe.each(cells())('tables of $purpose for $goarch, Go $release', (cell) => 
 
   test('every table of every function decodes', () => {
     const { tables } = open(cell);
+    const odd: string[] = [];
     for (const f of tables.funcs()) {
       for (const table of ['pcsp', 'pcfile', 'pcln'] as const) tables.fixedRuns(f, table);
       for (let index = 0; index < f.record.npcdata; index++) tables.pcdataRuns(f, index);
       for (let index = 0; index < f.record.nfuncdata; index++) tables.funcdata(f, index);
       for (const end of tables.pcdataRuns(f, 2)?.end ?? []) {
         const frames = tables.inlineFrames(f, end - tables.table.quantum);
-        expect(frames.at(-1)?.name).toBe(f.name);
-        expect(frames[0]?.line).toBeGreaterThan(-1);
+        if (frames.at(-1)?.name !== f.name || frames.some((frame) => frame.name === '')) odd.push(f.name);
       }
     }
+    expect(odd).toEqual([]);
   });
 
   test('a program without section headers gives the same tables', () => {
