@@ -112,12 +112,12 @@ export const SYSTEM = family('system', [
   clause('CLFLUSH m8', 'NP 0F AE /7', touch),
 
   // Prefetches take any address; they never fault.
-  clause('PREFETCHNTA m', '0F 18 /0', nothing),
-  clause('PREFETCHT0 m', '0F 18 /1', nothing),
-  clause('PREFETCHT1 m', '0F 18 /2', nothing),
-  clause('PREFETCHT2 m', '0F 18 /3', nothing),
-  clause('PREFETCH m', '0F 0D /0', nothing),
-  clause('PREFETCHW m', '0F 0D /1', nothing),
+  clause('PREFETCHNTA m8', '0F 18 /0', nothing),
+  clause('PREFETCHT0 m8', '0F 18 /1', nothing),
+  clause('PREFETCHT1 m8', '0F 18 /2', nothing),
+  clause('PREFETCHT2 m8', '0F 18 /3', nothing),
+  clause('PREFETCH m8', '0F 0D /0', nothing),
+  clause('PREFETCHW m8', '0F 0D /1', nothing),
   clause('NOP', '!F3 90 r0', nothing),
   clause('PAUSE', 'F3 90 r0', nothing),
   clause('ENDBR64', 'F3 0F 1E /7 reg rm=2', nothing),

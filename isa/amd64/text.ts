@@ -60,16 +60,20 @@ const memoryText = (i: Instruction, bits: number): string => {
     parts.push(m.scale === 0 ? index : `${index}*${1 << m.scale}`);
   }
   let inner = parts.join(' + ');
-  if (inner === '') inner = hex(m.disp);
+  if (inner === '') inner = hex(BigInt.asUintN(64, BigInt(m.disp)));
   else if (m.disp !== 0) inner += m.disp < 0 ? ` - ${number(-m.disp)}` : ` + ${number(m.disp)}`;
   const segment = i.prefixes.segment === 'none' ? '' : `${i.prefixes.segment}:`;
   return `${SIZE_NAMES[bits] ?? ''}${segment}[${inner}]`;
 };
 
+/** What prints immediates by their sign: sums, and PUSH and TEST with Capstone. Masks print as bits. */
+const SIGNED: ReadonlySet<string> = new Set(['ADD', 'ADC', 'SUB', 'SBB', 'CMP', 'IMUL', 'PUSH', 'TEST']);
+
 const immediateText = (i: Instruction, spec: OperandSpec): string => {
   if (spec.size === 8 && spec.place === 'imm') return number(Number(i.imm) & 0xff);
   const first = i.clause.operands[0]!;
   const bits = first.place !== 'imm' && first.place !== 'simm' ? i.bits(first.size) : first.size === 16 ? 16 : 64;
+  if (SIGNED.has(i.clause.mnemonic) && (bits === 64 || spec.place === 'simm')) return number(i.imm);
   return number(BigInt.asUintN(bits, BigInt(i.imm)));
 };
 
