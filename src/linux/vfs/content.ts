@@ -1,0 +1,78 @@
+// The bytes of an in-memory file: pages that are replaced, never changed, so that snapshots may share them.
+
+const CHUNK = 4096;
+
+export interface Content {
+  size: number;
+  /** By page number; a missing page reads as zeros. No page is written after it is put here. */
+  readonly pages: Map<number, Uint8Array>;
+}
+
+export function emptyContent(): Content {
+  return { size: 0, pages: new Map() };
+}
+
+export function contentOf(bytes: Uint8Array): Content {
+  const content = emptyContent();
+  writeContent(content, 0, bytes);
+  return content;
+}
+
+/** At most `length` bytes from `offset`; fewer at the end. */
+export function readContent(content: Content, offset: number, length: number): Uint8Array {
+  const end = Math.min(offset + length, content.size);
+  if (offset >= end) return new Uint8Array(0);
+  const out = new Uint8Array(end - offset);
+  for (let at = offset; at < end; ) {
+    const within = at % CHUNK;
+    const count = Math.min(CHUNK - within, end - at);
+    const page = content.pages.get((at - within) / CHUNK);
+    if (page !== undefined) out.set(page.subarray(within, within + count), at - offset);
+    at += count;
+  }
+  return out;
+}
+
+/** Pages that writing `length` bytes at `offset` would add. */
+export function pagesNeeded(content: Content, offset: number, length: number): number {
+  let needed = 0;
+  for (let page = Math.floor(offset / CHUNK); page * CHUNK < offset + length; page++) {
+    if (!content.pages.has(page)) needed++;
+  }
+  return needed;
+}
+
+export function writeContent(content: Content, offset: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    const at = offset + done;
+    const within = at % CHUNK;
+    const count = Math.min(CHUNK - within, bytes.length - done);
+    const number = (at - within) / CHUNK;
+    const page = new Uint8Array(CHUNK);
+    const old = content.pages.get(number);
+    if (old !== undefined && count < CHUNK) page.set(old);
+    page.set(bytes.subarray(done, done + count), within);
+    content.pages.set(number, page);
+    done += count;
+  }
+  if (bytes.length > 0) content.size = Math.max(content.size, offset + bytes.length);
+}
+
+export function truncateContent(content: Content, size: number): void {
+  if (size < content.size) {
+    for (const number of [...content.pages.keys()]) if (number * CHUNK >= size) content.pages.delete(number);
+    const within = size % CHUNK;
+    const last = content.pages.get((size - within) / CHUNK);
+    if (within !== 0 && last !== undefined) {
+      const cut = new Uint8Array(CHUNK);
+      cut.set(last.subarray(0, within));
+      content.pages.set((size - within) / CHUNK, cut);
+    }
+  }
+  content.size = size;
+}
+
+/** Pages that hold data: st_blocks is eight times this. */
+export function contentPages(content: Content): number {
+  return content.pages.size;
+}
