@@ -43,8 +43,11 @@ export const ALU: readonly Insn[] = [
   insn('add rd,rs,rt', '000000 rs rt rd 00000 100000', (m, { rd, rs, rt }) =>
     m.setLow(rd, m.addTrapping(m.low(rs), m.low(rt))),
   ),
-  insn('addu rd,rs,rt', '000000 rs rt rd 00000 100001', (m, { rd, rs, rt }) =>
-    m.setLow(rd, m.e.add(m.low(rs), m.low(rt))),
+  insn(
+    'addu rd,rs,rt',
+    '000000 rs rt rd 00000 100001',
+    (m, { rd, rs, rt }) => m.setLow(rd, m.e.add(m.low(rs), m.low(rt))),
+    { aliases: [['move rd,rs', { rt: 0 }]] },
   ),
   insn('addi rt,rs,immediate', '001000 rs rt immediate', (m, { rs, rt, immediate }) =>
     m.setLow(rt, m.addTrapping(m.low(rs), m.i32(immediate))),

@@ -22,7 +22,7 @@ const FIELDS = {
   cc: { bits: 3, signed: false },
   code: { bits: 10, signed: false },
   code20: { bits: 20, signed: false },
-  code25: { bits: 25, signed: false },
+  code26: { bits: 26, signed: false },
   immediate: { bits: 16, signed: true },
   unsigned: { bits: 16, signed: false },
   offset: { bits: 16, signed: true },

@@ -60,7 +60,7 @@ const OPERANDS = {
   stype: hexadecimal('stype'),
   code: hexadecimal('code'),
   code20: hexadecimal('code20'),
-  code25: hexadecimal('code25'),
+  code26: hexadecimal('code26'),
   /** Bit fields: position and size; the M and U forms of MIPS64 add 32 to one or the other. */
   pos: hexadecimal('lsb'),
   pos32: hexadecimal('lsb', 32),

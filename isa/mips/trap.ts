@@ -33,23 +33,41 @@ export const TRAP: readonly Insn[] = [
     aliases: [['break', { code20: 0 }]],
   }),
 
-  insn('tge rs,rt,code', '000000 rs rt code 110000', (m, { rs, rt, code }) =>
-    m.e.trapIf(notLess(m, m.e.lts(m.gpr(rs), m.gpr(rt))), 'trap', code),
+  insn(
+    'tge rs,rt,code',
+    '000000 rs rt code 110000',
+    (m, { rs, rt, code }) => m.e.trapIf(notLess(m, m.e.lts(m.gpr(rs), m.gpr(rt))), 'trap', code),
+    { aliases: [['tge rs,rt', { code: 0 }]] },
   ),
-  insn('tgeu rs,rt,code', '000000 rs rt code 110001', (m, { rs, rt, code }) =>
-    m.e.trapIf(notLess(m, m.e.ltu(m.gpr(rs), m.gpr(rt))), 'trap', code),
+  insn(
+    'tgeu rs,rt,code',
+    '000000 rs rt code 110001',
+    (m, { rs, rt, code }) => m.e.trapIf(notLess(m, m.e.ltu(m.gpr(rs), m.gpr(rt))), 'trap', code),
+    { aliases: [['tgeu rs,rt', { code: 0 }]] },
   ),
-  insn('tlt rs,rt,code', '000000 rs rt code 110010', (m, { rs, rt, code }) =>
-    m.e.trapIf(m.e.lts(m.gpr(rs), m.gpr(rt)), 'trap', code),
+  insn(
+    'tlt rs,rt,code',
+    '000000 rs rt code 110010',
+    (m, { rs, rt, code }) => m.e.trapIf(m.e.lts(m.gpr(rs), m.gpr(rt)), 'trap', code),
+    { aliases: [['tlt rs,rt', { code: 0 }]] },
   ),
-  insn('tltu rs,rt,code', '000000 rs rt code 110011', (m, { rs, rt, code }) =>
-    m.e.trapIf(m.e.ltu(m.gpr(rs), m.gpr(rt)), 'trap', code),
+  insn(
+    'tltu rs,rt,code',
+    '000000 rs rt code 110011',
+    (m, { rs, rt, code }) => m.e.trapIf(m.e.ltu(m.gpr(rs), m.gpr(rt)), 'trap', code),
+    { aliases: [['tltu rs,rt', { code: 0 }]] },
   ),
-  insn('teq rs,rt,code', '000000 rs rt code 110100', (m, { rs, rt, code }) =>
-    m.e.trapIf(m.e.eq(m.gpr(rs), m.gpr(rt)), 'trap', code),
+  insn(
+    'teq rs,rt,code',
+    '000000 rs rt code 110100',
+    (m, { rs, rt, code }) => m.e.trapIf(m.e.eq(m.gpr(rs), m.gpr(rt)), 'trap', code),
+    { aliases: [['teq rs,rt', { code: 0 }]] },
   ),
-  insn('tne rs,rt,code', '000000 rs rt code 110110', (m, { rs, rt, code }) =>
-    m.e.trapIf(m.e.ne(m.gpr(rs), m.gpr(rt)), 'trap', code),
+  insn(
+    'tne rs,rt,code',
+    '000000 rs rt code 110110',
+    (m, { rs, rt, code }) => m.e.trapIf(m.e.ne(m.gpr(rs), m.gpr(rt)), 'trap', code),
+    { aliases: [['tne rs,rt', { code: 0 }]] },
   ),
   insn('tgei rs,immediate', '000001 rs 01000 immediate', (m, { rs, immediate }) =>
     m.e.trapIf(notLess(m, m.e.lts(m.gpr(rs), m.word(immediate))), 'trap', 0),
@@ -77,7 +95,6 @@ export const TRAP: readonly Insn[] = [
   }),
 
   // Coprocessor 0 belongs to the kernel, coprocessor 2 to nobody here: coprocessor unusable.
-  insn('cop0 hint,rt', '010000 hint rt 0000000000000000', (m) => m.e.trap('privileged')),
-  insn('c0 code25', '010000 1 code25', (m) => m.e.trap('privileged')),
+  insn('cop0 code26', '010000 code26', (m) => m.e.trap('privileged')),
   insn('cache hint,offset(base)', '101111 base hint offset', (m) => m.e.trap('privileged')),
 ];

@@ -157,7 +157,7 @@ class Recorder {
     if (has('cc')) fields.cc = round === 0 ? 0 : random.below(8);
     if (has('code')) fields.code = random.pick([0, 1, 12, 1023]);
     if (has('code20')) fields.code20 = random.below(1 << 20);
-    if (has('code25')) fields.code25 = random.below(1 << 25);
+    if (has('code26')) fields.code26 = random.below(1 << 26);
     if (has('immediate')) fields.immediate = random.pick([0, 1, -1, 0x7fff, -0x8000, random.below(0x10000) - 0x8000]);
     if (has('unsigned')) fields.unsigned = random.pick([0, 1, 0x7fff, 0x8000, 0xffff, random.below(0x10000)]);
     if (has('offset')) fields.offset = clause.matcher.has('base') ? random.below(0x10000) - 0x8000 : 2;
@@ -357,7 +357,7 @@ class Recorder {
       if (clause.name === 'break') return `breakpoint:${((word >>> 6) & 0xfffff).toString(16)}`;
       return `trap:${(clause.matcher.has('code') ? (word >>> 6) & 0x3ff : 0).toString(16)}`;
     }
-    const privileged = clause.name === 'cop0' || clause.name === 'c0' || clause.name === 'cache';
+    const privileged = clause.name === 'cop0' || clause.name === 'cache';
     return signal === 'SIGFPE' ? 'overflow:0' : privileged ? 'privileged:0' : 'illegal:0';
   }
 }
