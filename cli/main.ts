@@ -8,6 +8,8 @@ import { funcsCommand } from './commands/funcs.ts';
 import { infoCommand } from './commands/info.ts';
 import { isaCommand } from './commands/isa.ts';
 import { mapCommand } from './commands/map.ts';
+import { execCommand, runCommand } from './commands/run.ts';
+import { stepCommand } from './commands/step.ts';
 import { EXIT_BAD_INPUT, EXIT_FINE, type Output, PROCESS_OUTPUT, UserError } from './output.ts';
 
 /** Runs one command line. Resolves to the exit status. */
@@ -23,7 +25,17 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     .version('0.1.0')
     .enablePositionalOptions()
     .showHelpAfterError(false);
-  for (const make of [infoCommand, explainCommand, mapCommand, disasmCommand, funcsCommand, isaCommand]) {
+  for (const make of [
+    runCommand,
+    execCommand,
+    explainCommand,
+    mapCommand,
+    stepCommand,
+    infoCommand,
+    disasmCommand,
+    funcsCommand,
+    isaCommand,
+  ]) {
     program.addCommand(make(output, done));
   }
   for (const command of [program, ...program.commands]) {

@@ -1,7 +1,7 @@
 // Opening the program that a command is about, with errors that name the file.
 
 import { readFileSync, statSync } from 'node:fs';
-import { type Elf, ElfError, GoProgram, NotGoError, readElf } from '../src/index.ts';
+import { type Elf, ElfError, GoProgram, InputError, NotGoError, readElf } from '../src/index.ts';
 import { UserError } from './output.ts';
 
 /** Reads a program's file. @throws UserError */
@@ -36,6 +36,16 @@ export function openGoProgram(path: string): GoProgram {
     return GoProgram.open(elf);
   } catch (error) {
     if (error instanceof NotGoError) throw new UserError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Runs `open`, turning what is the input's fault into one line about `path`. @throws UserError */
+export function userErrors<T>(path: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof InputError) throw new UserError(`${path}: ${error.message}`);
     throw error;
   }
 }

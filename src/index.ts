@@ -3,8 +3,11 @@
 export type { ClauseInfo, Decoded, Isa } from '../isa/index.ts';
 export { GOARCHES, type Goarch, isaFor } from '../isa/index.ts';
 export { type Arch, archOf } from './arch/arch.ts';
+export { Debugger, type GoroutineLine, type Moved } from './debug/debugger.ts';
+export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
+export { InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
 export { type Location, LocationError } from './goruntime/locate.ts';
 export { TableError } from './goruntime/pcvalue.ts';
 export { Preemption } from './goruntime/preempt.ts';

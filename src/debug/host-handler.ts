@@ -71,7 +71,7 @@ export class HostHandler {
     }
     if (gp !== 0) this.#last.set(gp, { pc, sp });
 
-    const requested = this.#request(gp, pc, sp);
+    const requested = this.request();
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
     this.counts.delivered++;
@@ -100,9 +100,11 @@ export class HostHandler {
     return (gp === 0 ? undefined : this.#attempt(() => this.preemption.runtime.goid(gp))) ?? 0;
   }
 
-  /** A new request where the thread runs a user goroutine and none is pending. */
-  #request(gp: number, pc: number, sp: number): boolean {
+  /** Makes a new request where the thread runs a user goroutine and none is pending. Returns whether it did. */
+  request(): boolean {
     const { runtime } = this.preemption;
+    const { pc, sp } = this.#thread;
+    const gp = this.#getg();
     return (
       this.#attempt(() => {
         const mp = gp === 0 ? 0 : runtime.m(gp);

@@ -1,0 +1,179 @@
+// `safepoint run` and `safepoint exec`: run a program, preempting it as asked.
+
+import { readSync, writeFileSync, writeSync } from 'node:fs';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import {
+  type CheckId,
+  parseSchedule,
+  SCHEDULE_HELP,
+  type Schedule,
+  ScheduleError,
+  Session,
+  type SessionEnd,
+} from '../../src/index.ts';
+import { rulesOption, wholeNumber, withoutOption } from '../options.ts';
+import { type Output, Progress, UserError } from '../output.ts';
+import { readProgram, userErrors } from '../program.ts';
+
+interface Options {
+  readonly preempt?: Schedule;
+  readonly handler: 'host' | 'guest';
+  readonly rules: string;
+  readonly without: ReadonlySet<CheckId>;
+  readonly cpus: number;
+  readonly seed: number;
+  readonly dir: readonly string[];
+  readonly env: readonly string[];
+  readonly strace?: boolean;
+  readonly stats?: string;
+  readonly traceHash?: boolean;
+  readonly maxInstructions?: number;
+}
+
+const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
+
+function schedule(text: string): Schedule {
+  try {
+    return parseSchedule(text);
+  } catch (error) {
+    if (error instanceof ScheduleError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}
+
+function environment(text: string, before: readonly string[]): readonly string[] {
+  if (!/^[^=]+=/.test(text)) throw new InvalidArgumentError('wanted NAME=VALUE.');
+  return [...before, text];
+}
+
+function declare(
+  name: string,
+  output: Output,
+  done: (status: number) => void,
+  preset: { readonly dir: readonly string[] },
+): Command {
+  return new Command(name)
+    .argument('<PROG>', 'a static linux program for amd64, mips, mipsle, mips64 or mips64le')
+    .argument('[ARG...]', 'its arguments')
+    .passThroughOptions()
+    .addOption(new Option('--preempt <when>', `where timer interrupts land: ${SCHEDULE_HELP}`).argParser(schedule))
+    .addOption(
+      new Option('--handler <who>', 'who handles them: our model (host), or SIGURG and the runtime itself (guest)')
+        .choices(['host', 'guest'])
+        .default('host'),
+    )
+    .addOption(rulesOption())
+    .addOption(withoutOption())
+    .addOption(new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1))
+    .addOption(new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0))
+    .addOption(
+      new Option('--dir <host[:guest][:ro]>', 'let the program see a directory (repeatable)')
+        .argParser(collect)
+        .default(preset.dir),
+    )
+    .addOption(
+      new Option('--env <name=value>', 'an environment variable; none is passed on (repeatable)')
+        .argParser(environment)
+        .default([]),
+    )
+    .option('--strace', 'print each system call on stderr')
+    .option('--stats <file>', 'write what happened as JSON (- for stderr)')
+    .option('--trace-hash', 'hash every executed PC, for comparing runs (slower)')
+    .addOption(new Option('--max-instructions <n>', 'stop after so many').argParser(wholeNumber(1)))
+    .action((path: string, args: readonly string[], options: Options) => {
+      done(execute(path, args, options, output));
+    });
+}
+
+export const runCommand = (output: Output, done: (status: number) => void): Command =>
+  declare('run', output, done, { dir: [] })
+    .description("run a program; the exit status is the program's own, 128+n when signal n killed it")
+    .addHelpText('after', '\nOptions stand before PROG; what follows PROG is for the program.');
+
+export const execCommand = (output: Output, done: (status: number) => void): Command =>
+  declare('exec', output, done, { dir: ['.:/work'] }).description(
+    'run with the working directory mapped, for `go test -exec "safepoint exec"`',
+  );
+
+/** Reads from the host's stdin when the guest asks. Null at the end of the file. */
+function readStdin(length: number): Uint8Array | null {
+  const bytes = new Uint8Array(length);
+  for (;;) {
+    try {
+      const n = readSync(0, bytes, 0, length, null);
+      return n === 0 ? null : bytes.subarray(0, n);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EOF' || code === 'EBADF' || code === 'EISDIR') return null;
+      if (code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EPIPE') return;
+      if (code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+function execute(path: string, args: readonly string[], options: Options, output: Output): number {
+  const progress = new Progress(output);
+  const bytes = readProgram(path);
+  const session = userErrors(path, () =>
+    Session.open(bytes, {
+      path,
+      args,
+      env: options.env,
+      cpus: options.cpus,
+      seed: options.seed,
+      dirs: options.dir,
+      handler: options.handler,
+      rules: options.rules,
+      without: options.without,
+      traceHash: options.traceHash === true,
+      ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
+      ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
+      ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
+      stdin: readStdin,
+      stdout: (chunk) => writeAll(1, chunk),
+      stderr: (chunk) => writeAll(2, chunk),
+    }),
+  );
+  const end = userErrors(path, () => session.run());
+  // An exit speaks for itself.
+  if (end.kind !== 'exit') output.err(`safepoint: ${path}: ${describeEnd(end)}\n`);
+  if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
+  return end.status;
+}
+
+/** How a program ended, in a few words. */
+export function describeEnd(end: SessionEnd): string {
+  switch (end.kind) {
+    case 'exit':
+      return `exit status ${end.status}`;
+    case 'signal':
+      return `killed by ${end.name} at ${end.place}: ${end.reason}`;
+    case 'limit':
+      return `stopped after ${end.instructions} instructions at ${end.place}; raise --max-instructions`;
+    case 'deadlock':
+      return `every thread waits for ever (on Linux it would hang): ${end.reason}`;
+  }
+}
+
+function writeStats(file: string, stats: object, output: Output): void {
+  const text = `${JSON.stringify(stats, null, 2)}\n`;
+  if (file === '-') return output.err(text);
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new UserError(`${file}: cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+  }
+}

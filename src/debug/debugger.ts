@@ -1,0 +1,190 @@
+// The one debugger: moves a session by instructions and to places, and describes where it stands. Front ends stand on top.
+
+import type { Decoded } from '../../isa/dsl/isa.ts';
+import type { Machine } from '../engine/machine.ts';
+import { GuestFault } from '../engine/memory.ts';
+import type { Verdict } from '../goruntime/safe-points.ts';
+import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
+import { GuestReadError } from '../goruntime/view.ts';
+import type { Interrupt } from './host-handler.ts';
+import type { Go, Session, SessionEnd } from './session.ts';
+import { type Thread, threadOf } from './view.ts';
+
+/** How a movement ended: where it wanted to go, or because the program did. */
+export type Moved = { readonly kind: 'there' } | { readonly kind: 'ended'; readonly end: SessionEnd };
+
+/** One goroutine, as a line of a list. */
+export interface GoroutineLine {
+  readonly g: number;
+  readonly goid: number;
+  readonly status: string;
+  readonly kind: string;
+  readonly reason: string;
+  readonly running: boolean;
+}
+
+/** Instructions between the marks that stepping back starts from. */
+const MARK_EVERY = 100_000;
+const MOST_MARKS = 64;
+
+const THERE: Moved = { kind: 'there' };
+
+export class Debugger {
+  readonly session: Session;
+  readonly #machine: Machine;
+  readonly #thread: Thread;
+  readonly #marks: { readonly at: number; readonly restore: () => void }[] = [];
+
+  constructor(session: Session) {
+    this.session = session;
+    this.#machine = session.machine;
+    this.#thread = threadOf(session.machine, session.arch);
+    this.#mark();
+  }
+
+  get instructions(): number {
+    return this.#machine.instructions;
+  }
+
+  /** The thread whose registers the machine holds. */
+  get thread(): Thread {
+    return this.#thread;
+  }
+
+  #mark(): void {
+    const { session } = this;
+    const snapshot = session.save();
+    this.#marks.push({ at: this.instructions, restore: () => session.restore(snapshot) });
+    // The oldest marks thin out, the first excepted: it is where stepping back can always start.
+    if (this.#marks.length > MOST_MARKS) this.#marks.splice(1, 1);
+  }
+
+  /** Executes `count` instructions, of whichever threads have their turn. */
+  step(count = 1): Moved {
+    return this.#forward(this.instructions + count);
+  }
+
+  #forward(target: number): Moved {
+    while (this.instructions < target) {
+      const next = Math.min(target, this.#marks.at(-1)!.at + MARK_EVERY);
+      const end = this.session.advance(Math.max(next, this.instructions + 1));
+      if (end !== undefined) return { kind: 'ended', end };
+      if (this.instructions >= this.#marks.at(-1)!.at + MARK_EVERY) this.#mark();
+    }
+    return THERE;
+  }
+
+  /** Goes back `count` instructions: to the last mark before, and forward again. Host files written since stay as they are. */
+  back(count = 1): void {
+    const target = Math.max(this.instructions - count, this.#marks[0]!.at);
+    while (this.#marks.length > 1 && this.#marks.at(-1)!.at > target) this.#marks.pop();
+    this.#marks.at(-1)!.restore();
+    this.#forward(target);
+  }
+
+  /** Runs on until the next instruction is at one of the PCs, or the program ends. */
+  continueTo(pcs: ReadonlySet<number>, limit = Number.POSITIVE_INFINITY): Moved {
+    const machine = this.#machine;
+    const before = machine.breakpoints;
+    machine.breakpoints = pcs;
+    machine.passBreakpoint();
+    try {
+      const end = this.session.advance(this.instructions + limit);
+      return end === undefined ? THERE : { kind: 'ended', end };
+    } finally {
+      machine.breakpoints = before;
+    }
+  }
+
+  /** Steps until an interrupt here would be accepted, or `limit` instructions have passed. */
+  nextSafePoint(limit: number): Moved | undefined {
+    const stop = this.instructions + limit;
+    while (this.instructions < stop) {
+      const moved = this.step();
+      if (moved.kind === 'ended') return moved;
+      if (this.verdict(false)?.safe === true) return moved;
+    }
+    return undefined;
+  }
+
+  /** What isAsyncSafePoint says here, the request aside. Undefined for a program without Go tables. */
+  verdict(explain = true): Verdict | undefined {
+    const go = this.session.go;
+    if (go === undefined) return undefined;
+    const { pc, sp, lr } = this.#thread;
+    return go.preemption.isAsyncSafePoint(this.#g(go), pc, sp, lr, explain);
+  }
+
+  #g(go: Go): number {
+    try {
+      return go.preemption.getg(this.#thread);
+    } catch (error) {
+      if (error instanceof GuestReadError) return 0;
+      throw error;
+    }
+  }
+
+  /** Fires the timer here. Undefined when the program has no Go tables, or the goroutine has not moved since the last one. */
+  fire(): Interrupt | undefined {
+    const go = this.session.go;
+    if (go === undefined) return undefined;
+    let seen: Interrupt | undefined;
+    const before = go.handler.listener;
+    go.handler.listener = (interrupt) => {
+      seen = interrupt;
+      before?.(interrupt);
+    };
+    go.handler.interrupt(this.session.tid);
+    go.handler.listener = before;
+    return seen;
+  }
+
+  /** The instruction at PC, as the machine would fetch it. */
+  instruction(): Decoded | undefined {
+    try {
+      return this.#machine.code.at(this.#machine.state.pc)?.decoded;
+    } catch (error) {
+      if (error instanceof GuestFault) return undefined;
+      throw error;
+    }
+  }
+
+  /** The stack of the running thread. */
+  stack(limit: number): StackWalk | undefined {
+    const go = this.session.go;
+    if (go === undefined) return undefined;
+    const { pc, sp, lr } = this.#thread;
+    const gp = this.#g(go);
+    return new Unwinder(go.program, go.memory).walk({ pc, sp, lr }, gp === 0 ? { limit } : { limit, gp });
+  }
+
+  /** Goroutines with the kind of safe-point that each stands at. */
+  goroutines(): { readonly lines: readonly GoroutineLine[]; readonly how: string } | undefined {
+    const go = this.session.go;
+    if (go === undefined) return undefined;
+    const { preemption } = go;
+    const { runtime } = preemption;
+    const threads = this.session.threads().map((thread) => ({ thread, g: preemption.getg(thread) }));
+    const { gs, how } = runtime.goroutines(
+      go.program.allgs,
+      threads.map((t) => t.g),
+    );
+    const current = this.#g(go);
+    const lines: GoroutineLine[] = [];
+    for (const g of gs) {
+      if (runtime.isDead(g)) continue;
+      const on = threads.find((t) => t.g === g)?.thread;
+      const stop = preemption.classify(g, on);
+      const [, status] = /\((.*)\)$/.exec(runtime.describe(g)) ?? [];
+      lines.push({
+        g,
+        goid: runtime.goid(g),
+        status: status ?? '',
+        kind: stop.kind,
+        reason: stop.reason,
+        running: g === current,
+      });
+    }
+    return { lines, how };
+  }
+}

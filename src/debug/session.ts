@@ -1,0 +1,338 @@
+// A session: one program loaded and ready to run, with its Go model and its timer. What commands and the API drive.
+
+import { statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { isaFor } from '../../isa/index.ts';
+import { type Arch, archOf } from '../arch/arch.ts';
+import { Machine } from '../engine/machine.ts';
+import { LocationError } from '../goruntime/locate.ts';
+import { Preemption } from '../goruntime/preempt.ts';
+import { GoProgram, NotGoError } from '../goruntime/program.ts';
+import type { CheckId } from '../goruntime/safe-points.ts';
+import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
+import { abiFor } from '../linux/abi/index.ts';
+import { vfsKernel } from '../linux/calls/files.ts';
+import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
+import { LoaderError } from '../linux/loader.ts';
+import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
+import { SI_TKILL } from '../linux/signal.ts';
+import { RecordedInput } from '../linux/vfs/streams.ts';
+import { type DirectoryMapping, Vfs } from '../linux/vfs/vfs.ts';
+import { ElfError, readElf } from '../object/elf.ts';
+import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import type { Schedule } from './schedule.ts';
+import { type Timer, timerFor } from './timer.ts';
+import { TraceHash } from './trace-hash.ts';
+import { MachineMemory, type Thread, threadOf } from './view.ts';
+
+/** An input or option that a session cannot be made of. The message is one line: what is wrong; what to try. */
+export class InputError extends Error {
+  override readonly name = 'InputError';
+}
+
+export interface SessionOptions {
+  /** argv[0], and the guest's name for its own file. */
+  readonly path: string;
+  readonly args?: readonly string[];
+  /** `NAME=VALUE` each; the guest sees no other environment. */
+  readonly env?: readonly string[];
+  readonly cpus?: number;
+  readonly seed?: number;
+  /** `HOST[:GUEST][:ro]` each; the first one is the working directory. */
+  readonly dirs?: readonly string[];
+  readonly schedule?: Schedule;
+  readonly handler?: 'host' | 'guest';
+  /** `auto`, `seed` or a release. */
+  readonly rules?: string;
+  readonly without?: ReadonlySet<CheckId>;
+  readonly traceHash?: boolean;
+  readonly maxInstructions?: number;
+  readonly strace?: (line: string) => void;
+  /** Bytes of standard input when the guest wants some; null at its end. */
+  readonly stdin?: (length: number) => Uint8Array | null;
+  readonly stdout?: (bytes: Uint8Array) => void;
+  readonly stderr?: (bytes: Uint8Array) => void;
+}
+
+/** What a session has of a Go program. */
+export interface Go {
+  readonly program: GoProgram;
+  readonly memory: GuestMemory;
+  readonly preemption: Preemption;
+  readonly handler: HostHandler;
+}
+
+/** How a program ended, or why it was stopped. `status` is the exit status that a shell would see. */
+export type SessionEnd =
+  | { readonly kind: 'exit'; readonly status: number }
+  | {
+      readonly kind: 'signal';
+      readonly status: number;
+      readonly signal: number;
+      readonly name: string;
+      readonly place: string;
+      readonly reason: string;
+    }
+  | { readonly kind: 'limit'; readonly status: number; readonly instructions: number; readonly place: string }
+  | { readonly kind: 'deadlock'; readonly status: number; readonly reason: string };
+
+/** The document of `--stats`. */
+export interface Stats {
+  readonly version: 1;
+  readonly goarch: string;
+  readonly go: string | null;
+  readonly exit: number;
+  readonly instructions: number;
+  readonly seconds: number;
+  readonly traceHash?: string;
+  readonly interrupts: InterruptCounts;
+  readonly syscalls: Readonly<Record<string, number>>;
+  readonly unknownSyscalls: Readonly<Record<string, number>>;
+}
+
+/** What can be put back: see Session.save. */
+export interface SessionSnapshot {
+  readonly kernel: KernelSnapshot;
+}
+
+const CHECK_FAILED = 1;
+const INPUT_CHUNK = 65536;
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+/** Reads a `--dir` argument. @throws InputError */
+export function parseDirectory(text: string): DirectoryMapping {
+  const readOnly = text.endsWith(':ro');
+  const rest = readOnly ? text.slice(0, -3) : text;
+  const colon = rest.lastIndexOf(':');
+  const host = colon < 0 ? rest : rest.slice(0, colon);
+  const guest = colon < 0 ? (isAbsolute(host) ? host : '/work') : rest.slice(colon + 1);
+  if (!isAbsolute(guest)) throw new InputError(`--dir ${text}: the guest's path ${guest} is not absolute`);
+  const stat = statSync(host, { throwIfNoEntry: false });
+  if (stat === undefined) throw new InputError(`--dir ${text}: there is no ${host}`);
+  if (!stat.isDirectory()) throw new InputError(`--dir ${text}: ${host} is no directory`);
+  return { host, guest, readOnly };
+}
+
+export class Session {
+  readonly arch: Arch;
+  readonly machine: Machine;
+  readonly process: Process;
+  /** Undefined for a program without Go tables. */
+  readonly go: Go | undefined;
+  /** Why there are none. */
+  readonly notGo: string | undefined;
+  readonly #thread: Thread;
+  readonly #options: SessionOptions;
+  readonly #runOptions: RunOptions;
+  readonly #hash: TraceHash | undefined;
+
+  /**
+   * Loads a program, ready to execute its first instruction.
+   * @throws InputError for a file that is no static program of a supported target, or options that do not fit it
+   */
+  static open(bytes: Uint8Array, options: SessionOptions): Session {
+    try {
+      return new Session(bytes, options);
+    } catch (error) {
+      if (error instanceof ElfError || error instanceof LoaderError || error instanceof LocationError) {
+        throw new InputError(error.message);
+      }
+      throw error;
+    }
+  }
+
+  private constructor(bytes: Uint8Array, options: SessionOptions) {
+    const elf = readElf(bytes);
+    const isa = isaFor(elf.goarch);
+    const directories = (options.dirs ?? []).map(parseDirectory);
+    this.#options = options;
+    this.arch = archOf(elf.goarch);
+    this.machine = new Machine(isa, { limit: abiFor(isa.variant).taskSize });
+    const exe = isAbsolute(options.path) ? options.path : `/${options.path.replace(/^(\.\.?\/)+/, '')}`;
+    const write = { 1: options.stdout, 2: options.stderr };
+    const vfs = new Vfs({
+      bigEndian: this.arch.bigEndian,
+      pid: 1000,
+      uid: 1000,
+      gid: 1000,
+      directories,
+      files: [{ path: exe, bytes, mode: 0o755 }],
+      ...(directories[0] === undefined ? {} : { cwd: directories[0].guest }),
+      input: new RecordedInput(() => options.stdin?.(INPUT_CHUNK) ?? new Uint8Array(0)),
+      output: { write: (stream, chunk) => write[stream]?.(chunk) },
+    });
+    this.process = Process.load({
+      machine: this.machine,
+      elf,
+      files: vfs,
+      args: [options.path, ...(options.args ?? [])],
+      env: options.env ?? [],
+      path: exe,
+      ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(options.strace === undefined ? {} : { strace: options.strace }),
+    });
+    vfs.kernel = vfsKernel(this.process.kernel, vfs);
+    this.#thread = threadOf(this.machine, this.arch);
+    try {
+      this.go = this.#openGo(GoProgram.open(elf));
+    } catch (error) {
+      if (!(error instanceof NotGoError)) throw error;
+      this.go = undefined;
+      this.notGo = error.message;
+    }
+    this.#hash = options.traceHash === true ? new TraceHash() : undefined;
+    if (this.#hash !== undefined) {
+      const hash = this.#hash;
+      this.machine.observer = (pc) => hash.add(pc);
+    }
+    this.#runOptions = this.#schedule(options.schedule);
+  }
+
+  #openGo(program: GoProgram): Go {
+    const { rules: name = 'auto', without } = this.#options;
+    const rules = program.rulesNamed(name);
+    if (rules === undefined) throw new InputError(`no rules ${name}; try auto, seed or a release such as 1.19`);
+    const memory = new MachineMemory(this.machine.memory, this.arch);
+    const preemption = new Preemption(program, memory, without === undefined ? { rules } : { rules, without });
+    return { program, memory, preemption, handler: new HostHandler(this.machine, program, preemption) };
+  }
+
+  /** Who interrupts the run, and what happens then. */
+  #schedule(schedule: Schedule | undefined): RunOptions {
+    if (schedule === undefined) return {};
+    const { go } = this;
+    if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
+    const pcs = schedule.kind === 'at' ? this.locate(schedule.place) : [];
+    const interrupt = (tid: number): boolean =>
+      this.#options.handler === 'guest' ? this.#signal(go, tid) : go.handler.interrupt(tid)?.safe === true;
+    const timer: Timer = timerFor(schedule, this.machine, this.#thread, go.program, pcs, interrupt);
+    const source: InterruptSource = {
+      next: (now) => timer.next(now),
+      fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),
+    };
+    return {
+      interrupts: [source],
+      onBreakpoint: (kernel, task) => {
+        timer.stopped(kernel.machine.instructions, task.tid);
+        return true;
+      },
+    };
+  }
+
+  /** The `guest` handler: requests as the host handler does, and sends SIGURG for the program's own handler to decide. */
+  #signal(go: Go, tid: number): boolean {
+    const { kernel } = this.process;
+    const task = kernel.task(tid);
+    if (task === undefined) return false;
+    go.handler.request();
+    kernel.signalTask(task, {
+      signal: kernel.abi.signals.number('SIGURG'),
+      code: SI_TKILL,
+      pid: kernel.identity.pid,
+      uid: kernel.identity.uid,
+    });
+    go.handler.counts.delivered++;
+    return true;
+  }
+
+  /** The thread that runs. */
+  get tid(): number {
+    return this.process.kernel.current?.tid ?? this.process.kernel.tasks[0]?.tid ?? 0;
+  }
+
+  /** Every thread as an interrupt would present it. */
+  threads(): readonly ThreadView[] {
+    const { kernel } = this.process;
+    const { state } = this.machine;
+    const current = state.save();
+    const views = kernel.tasks.map((task) => {
+      if (task !== kernel.current) state.load(task.registers);
+      const { pc, sp, lr, g, tls } = this.#thread;
+      state.load(current);
+      return { pc, sp, lr, g, tls };
+    });
+    return views;
+  }
+
+  /** PCs that a LOC names. @throws LocationError, or InputError for a program without Go tables */
+  locate(place: string): readonly number[] {
+    if (this.go !== undefined) return this.go.program.locate(place).pcs;
+    if (/^0x[0-9a-f]+$/i.test(place)) return [Number(place)];
+    throw new InputError(`${place}: ${this.notGo}`);
+  }
+
+  /** An address as a person wants to read it: `main.f+0x10 (main.go:12)`. */
+  placeOf(pc: number): string {
+    const tables = this.go?.program.tables;
+    const f = tables?.findfunc(pc);
+    if (tables === undefined || f === undefined) return hex(pc);
+    const { file, line } = tables.fileLine(f, pc);
+    const source = file === undefined ? '' : ` (${file.slice(file.lastIndexOf('/') + 1)}:${line})`;
+    return `${f.name}${pc === f.entry ? '' : `+${hex(pc - f.entry)}`}${source}`;
+  }
+
+  /** Runs to the end. */
+  run(): SessionEnd {
+    const { maxInstructions } = this.#options;
+    const end = this.advance(maxInstructions ?? Number.POSITIVE_INFINITY);
+    if (end !== undefined) return end;
+    const { instructions } = this.machine;
+    return { kind: 'limit', status: CHECK_FAILED, instructions, place: this.placeOf(this.machine.state.epc) };
+  }
+
+  /** Runs until so many instructions have been executed in all, or a breakpoint; returns how the program ended if it did. */
+  advance(until: number): SessionEnd | undefined {
+    return this.#ended(this.process.run({ ...this.#runOptions, until }));
+  }
+
+  #ended(outcome: Outcome): SessionEnd | undefined {
+    switch (outcome.kind) {
+      case 'exit':
+        return { kind: 'exit', status: outcome.status };
+      case 'signal': {
+        const { signal, name, pc, reason, address } = outcome;
+        const at = address === undefined || address === BigInt(pc) ? '' : `, address 0x${address.toString(16)}`;
+        const place = this.placeOf(pc);
+        const named = place === hex(pc) ? place : `${hex(pc)}, ${place}`;
+        return { kind: 'signal', status: 128 + signal, signal, name, place: named, reason: `${reason}${at}` };
+      }
+      case 'deadlock': {
+        const waits = outcome.waiting.map((w) => `thread ${w.tid} in ${w.call}`).join(', ');
+        return { kind: 'deadlock', status: CHECK_FAILED, reason: waits };
+      }
+      case 'instructions':
+      case 'breakpoint':
+        return undefined;
+    }
+  }
+
+  /** Remembers the whole machine; see Kernel.save for what it costs. */
+  save(): SessionSnapshot {
+    return { kernel: this.process.save() };
+  }
+
+  restore(snapshot: SessionSnapshot): void {
+    this.process.restore(snapshot.kernel);
+    this.go?.handler.reset();
+  }
+
+  /** What `--stats` writes. */
+  stats(end: SessionEnd, seconds: number): Stats {
+    const { calls, unknown } = this.process.stats;
+    const none: InterruptCounts = { delivered: 0, injected: 0, refused: {} };
+    return {
+      version: 1,
+      goarch: this.arch.goarch,
+      go: this.go?.program.release.text ?? null,
+      exit: end.status,
+      instructions: this.machine.instructions,
+      seconds,
+      ...(this.#hash === undefined ? {} : { traceHash: this.#hash.toString() }),
+      interrupts: this.go?.handler.counts ?? none,
+      syscalls: Object.fromEntries(calls),
+      unknownSyscalls: Object.fromEntries(unknown),
+    };
+  }
+}
