@@ -59,8 +59,16 @@ export interface Wait {
   readonly saved?: unknown;
 }
 
+/** The handler has set the registers itself (rt_sigreturn), or the thread is no more (exit). */
+export const REGISTERS_SET = 'REGISTERS_SET';
+
 /** A value (a bigint where it may exceed 2^53), an error by name, a wish to be restarted after a signal, or a wait. */
-export type Result = number | bigint | ErrnoName | RestartCode | Wait;
+export type Result = number | bigint | ErrnoName | RestartCode | Wait | typeof REGISTERS_SET;
+
+export const isRestart = (result: Result): result is RestartCode =>
+  typeof result === 'string' && result.startsWith('ERESTART') && result !== 'ERESTART';
+
+export const isWait = (result: Result): result is Wait => typeof result === 'object';
 
 /** Why a handler runs: for the first time, or again after a wait. */
 export type Wake = 'first' | 'woken' | 'timeout' | 'signal';

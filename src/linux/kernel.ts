@@ -140,6 +140,11 @@ export class Kernel {
     return added;
   }
 
+  /** Instructions that a thread has executed. */
+  executed(task: Task): number {
+    return task.executed + (task === this.current ? this.machine.instructions - this.sched.switchedIn : 0);
+  }
+
   /** A number that grows: the order of waits. */
   nextSequence(): number {
     return ++this.#sequence;

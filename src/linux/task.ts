@@ -17,6 +17,10 @@ export interface SignalInfo {
   readonly uid?: number;
   /** Fault address. */
   readonly address?: bigint;
+  /** Of a fault: what was wrong, in a few words, for the report if it kills. */
+  readonly reason?: string;
+  /** amd64: vector and error code of the exception behind it, as sigcontext shows them. */
+  readonly trap?: { readonly number: number; readonly error: number };
   /** Of rt_sigqueueinfo and timers. */
   readonly value?: bigint;
   /** POSIX timer. */

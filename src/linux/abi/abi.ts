@@ -3,6 +3,7 @@
 import type { Machine } from '../../engine/machine.ts';
 import type { ArgType } from '../call.ts';
 import type { ErrnoName } from './errno.ts';
+import type { SignalFrames } from './frames.ts';
 import type { WordSize } from './layout.ts';
 import type { SignalAbi } from './signals.ts';
 
@@ -27,6 +28,9 @@ export interface Abi {
   /** `uname -m`. */
   readonly machineName: string;
   readonly signals: SignalAbi;
+  readonly frames: SignalFrames;
+  /** Code that calls rt_sigreturn, which the loader maps (the vDSO's on real kernels); undefined where handlers bring their own. */
+  readonly trampoline: Uint8Array | undefined;
   errno(name: ErrnoName): number;
   /** The number in the call register. */
   callNumber(machine: Machine): number;

@@ -169,10 +169,7 @@ export const SA_RESTORER = 0x04000000;
 export const SA_NODEFER = 0x40000000;
 export const SA_RESETHAND = 0x80000000;
 
-function numbering(
-  names: readonly SignalName[],
-  rest: Omit<SignalAbi, 'number' | 'nameOf' | 'action'>,
-): SignalAbi {
+function numbering(names: readonly SignalName[], rest: Omit<SignalAbi, 'number' | 'nameOf' | 'action'>): SignalAbi {
   return {
     ...rest,
     number: (name) => names.indexOf(name) + 1,

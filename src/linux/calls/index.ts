@@ -3,9 +3,22 @@
 import type { Abi } from '../abi/abi.ts';
 import { CALL_NUMBERS, type CallName } from '../abi/numbers.ts';
 import type { Row } from '../call.ts';
+import { FUTEX_CALLS } from './futex.ts';
+import { MEMORY_CALLS } from './memory.ts';
+import { SIGNAL_CALLS } from './signal.ts';
+import { SYSTEM_CALLS } from './system.ts';
+import { THREAD_CALLS } from './thread.ts';
+import { TIME_CALLS } from './time.ts';
 
 /** All rows, by family. */
-export const ROWS: readonly Row[] = [];
+export const ROWS: readonly Row[] = [
+  ...MEMORY_CALLS,
+  ...THREAD_CALLS,
+  ...FUTEX_CALLS,
+  ...SIGNAL_CALLS,
+  ...TIME_CALLS,
+  ...SYSTEM_CALLS,
+];
 
 /** The calls of one ABI. */
 export interface CallTable {

@@ -1,0 +1,212 @@
+// The amd64 ABI: arch/x86/entry/entry_64.S, arch/x86/kernel/signal_64.c, arch/x86/include/uapi/asm/sigcontext.h.
+
+import {
+  DF,
+  FS_BASE,
+  GPR,
+  MXCSR,
+  MXCSR_RESET,
+  packFlags,
+  RAX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  unpackFlags,
+  XMM,
+} from '../../../isa/amd64/regs.ts';
+import type { Machine } from '../../engine/machine.ts';
+import type { Memory } from '../../engine/memory.ts';
+import type { Abi } from './abi.ts';
+import { convert } from './convert.ts';
+import { ERRNO } from './errno.ts';
+import {
+  type Delivery,
+  frameStack,
+  readSigset,
+  SIGINFO_SIZE,
+  type SignalFrames,
+  writeSiginfo,
+  writeSigset,
+} from './frames.ts';
+import { struct } from './layout.ts';
+import { GENERIC_SIGNALS } from './signals.ts';
+
+const SYSCALL_LENGTH = 2;
+const ARGUMENTS = [RDI, RSI, RDX, 10, 8, 9] as const;
+
+const SIGACTION = struct({ handler: 'ulong', flags: 'ulong', restorer: 'ptr', mask: 'u64' });
+const STACK = struct({ sp: 'ptr', flags: 'i32', size: 'ulong' });
+
+// struct rt_sigframe: the return address, then the ucontext, then the siginfo.
+const UCONTEXT = 8;
+const UC_STACK = 16;
+const MCONTEXT = 40;
+const UC_SIGMASK = 296;
+const UCONTEXT_SIZE = 304;
+const INFO = UCONTEXT + UCONTEXT_SIZE;
+const FRAME_SIZE = INFO + SIGINFO_SIZE;
+/** UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: ss is saved and restored. No UC_FP_XSTATE: the FP frame is plain FXSAVE. */
+const UC_FLAGS = 6n;
+/** General registers in the order of struct sigcontext: r8–r15, di, si, bp, bx, dx, ax, cx, sp. */
+const SIGCONTEXT_ORDER = [8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4] as const;
+const SC_RIP = 128;
+const SC_FLAGS = 136;
+const SC_CS = 144;
+const SC_ERR = 152;
+const SC_TRAPNO = 160;
+const SC_OLDMASK = 168;
+const SC_CR2 = 176;
+const SC_FPSTATE = 184;
+/** cs 0x33 (__USER_CS), gs 0, fs 0, ss 0x2b (__USER_DS). */
+const SEGMENTS = 0x002b_0000_0000_0033n;
+
+// The FXSAVE image (SDM vol. 1, table 10-2).
+const FXSAVE_SIZE = 512;
+const FX_FCW = 0;
+const FX_MXCSR = 24;
+const FX_MXCSR_MASK = 28;
+const FX_XMM = 160;
+const FCW_RESET = 0x37f;
+const MXCSR_MASK = 0xffff;
+
+const RED_ZONE = 128;
+
+function writeFxsave(machine: Machine, at: number): void {
+  const { memory, state } = machine;
+  memory.write(at, new Uint8Array(FXSAVE_SIZE));
+  memory.writeU16(at + FX_FCW, FCW_RESET);
+  memory.writeU32(at + FX_MXCSR, state.getNumber(MXCSR));
+  memory.writeU32(at + FX_MXCSR_MASK, MXCSR_MASK);
+  for (const [i, xmm] of XMM.entries()) {
+    const value = state.get(xmm);
+    memory.writeU64(at + FX_XMM + 16 * i, BigInt.asUintN(64, value));
+    memory.writeU64(at + FX_XMM + 16 * i + 8, value >> 64n);
+  }
+}
+
+function readFxsave(machine: Machine, at: number): void {
+  const { memory, state } = machine;
+  const image = at === 0 ? undefined : memory.read(at, FXSAVE_SIZE);
+  const view = image === undefined ? undefined : new DataView(image.buffer);
+  state.setNumber(MXCSR, (view?.getUint32(FX_MXCSR, true) ?? MXCSR_RESET) & MXCSR_MASK);
+  for (const [i, xmm] of XMM.entries()) {
+    const low = view?.getBigUint64(FX_XMM + 16 * i, true) ?? 0n;
+    const high = view?.getBigUint64(FX_XMM + 16 * i + 8, true) ?? 0n;
+    state.set(xmm, low | (high << 64n));
+  }
+}
+
+function push(machine: Machine, delivery: Delivery): void {
+  const { memory, state } = machine;
+  const word = 8;
+  const sp = state.getNumber(GPR[RSP]!);
+  const stack = frameStack(delivery, sp);
+  const top = stack === sp ? sp - RED_ZONE : stack;
+  const fpstate = Math.floor((top - FXSAVE_SIZE) / 64) * 64;
+  const frame = Math.floor((fpstate - FRAME_SIZE) / 16) * 16 - 8;
+  writeFxsave(machine, fpstate);
+  memory.write(frame, new Uint8Array(FRAME_SIZE));
+  memory.writeU64(frame, BigInt(delivery.action.restorer));
+  const uc = frame + UCONTEXT;
+  memory.writeU64(uc, UC_FLAGS);
+  STACK.set(memory, word, uc + UC_STACK, delivery.altStack);
+  const sc = uc + MCONTEXT;
+  for (const [i, n] of SIGCONTEXT_ORDER.entries()) memory.writeU64(sc + 8 * i, state.get(GPR[n]!));
+  memory.writeU64(sc + SC_RIP, BigInt(state.pc));
+  memory.writeU64(
+    sc + SC_FLAGS,
+    packFlags((r) => state.get(r)),
+  );
+  memory.writeU64(sc + SC_CS, SEGMENTS);
+  const fault = delivery.info.trap;
+  memory.writeU64(sc + SC_ERR, BigInt(fault?.error ?? 0));
+  memory.writeU64(sc + SC_TRAPNO, BigInt(fault?.number ?? 0));
+  memory.writeU64(sc + SC_OLDMASK, BigInt.asUintN(64, delivery.mask));
+  memory.writeU64(sc + SC_CR2, fault?.number === 14 ? BigInt.asUintN(64, delivery.info.address ?? 0n) : 0n);
+  memory.writeU64(sc + SC_FPSTATE, BigInt(fpstate));
+  writeSigset(memory, word, uc + UC_SIGMASK, 8, delivery.mask);
+  writeSiginfo(memory, word, false, frame + INFO, delivery.info);
+  state.setNumber(GPR[RDI]!, delivery.info.signal);
+  state.setNumber(GPR[RSI]!, frame + INFO);
+  state.setNumber(GPR[RDX]!, uc);
+  state.setNumber(GPR[RAX]!, 0);
+  state.setNumber(GPR[RSP]!, frame);
+  state.setNumber(DF, 0);
+  state.jump(delivery.action.handler);
+}
+
+const FRAMES: SignalFrames = {
+  push,
+  pop(machine) {
+    const { memory, state } = machine;
+    // The handler's RET took the return address off.
+    const uc = state.getNumber(GPR[RSP]!) - 8 + UCONTEXT;
+    const sc = uc + MCONTEXT;
+    const mask = readSigset(memory, 8, uc + UC_SIGMASK, 8);
+    const altStack = FRAMES.readStack(memory, uc + UC_STACK);
+    const image = memory.read(sc, 256);
+    const view = new DataView(image.buffer);
+    readFxsave(machine, Number(view.getBigUint64(SC_FPSTATE, true)));
+    for (const [i, n] of SIGCONTEXT_ORDER.entries()) state.set(GPR[n]!, view.getBigUint64(8 * i, true));
+    unpackFlags(view.getBigUint64(SC_FLAGS, true), (r, v) => state.set(r, v));
+    state.set(state.registers.control.pc, view.getBigUint64(SC_RIP, true));
+    return { mask, altStack };
+  },
+  readAction(memory: Memory, address: number) {
+    const { handler, flags, restorer, mask } = SIGACTION.read(memory, 8, address);
+    return { handler, flags: flags % 2 ** 32, restorer, mask };
+  },
+  writeAction(memory, address, action) {
+    SIGACTION.write(memory, 8, address, action);
+  },
+  readStack: (memory, address) => {
+    const { sp, flags, size } = STACK.read(memory, 8, address);
+    return { sp, flags: flags >>> 0, size };
+  },
+  writeStack: (memory, address, stack) => STACK.write(memory, 8, address, stack),
+};
+
+export const AMD64_ABI: Abi = {
+  name: 'amd64',
+  column: 0,
+  word: 8,
+  bigEndian: false,
+  mips: false,
+  // TASK_SIZE_MAX: the last page is left out (Intel's SYSRET erratum).
+  taskSize: 2 ** 47 - 4096,
+  machineName: 'x86_64',
+  signals: GENERIC_SIGNALS,
+  frames: FRAMES,
+  trampoline: undefined,
+  errno: (name) => ERRNO[name][0],
+  callNumber: ({ state }) => Number(BigInt.asIntN(32, state.get(GPR[RAX]!))),
+  arguments({ state }, types) {
+    const raw = types.map((_, i) => state.get(GPR[ARGUMENTS[i]!]!));
+    return { raw, values: types.map((type, i) => convert(type, raw[i]!, 8)) };
+  },
+  succeed({ state }, value) {
+    state.set(GPR[RAX]!, value);
+  },
+  fail({ state }, error) {
+    state.set(GPR[RAX]!, BigInt(-ERRNO[error][0]));
+  },
+  rewind({ state }) {
+    // RAX still holds the number, and RCX is the address that SYSCALL left there.
+    state.pc -= SYSCALL_LENGTH;
+  },
+  stackPointer: ({ state }) => state.getNumber(GPR[RSP]!),
+  setStackPointer({ state }, value) {
+    state.setNumber(GPR[RSP]!, value);
+  },
+  setThreadPointer({ state }, value) {
+    state.set(FS_BASE, value);
+  },
+  start({ state }, entry, sp) {
+    for (const register of state.registers.all) state.set(register, 0n);
+    state.setNumber(MXCSR, MXCSR_RESET);
+    state.setNumber(GPR[RSP]!, sp);
+    state.jump(entry);
+  },
+  exceptionReturn: () => undefined,
+};

@@ -1,0 +1,400 @@
+// A program under the kernel: load it, run it, and say how it ended. The one event loop is here.
+
+import type { Machine } from '../engine/machine.ts';
+import { GuestFault, OutOfMemory } from '../engine/memory.ts';
+import { CallError } from './abi/errno.ts';
+import { abiFor } from './abi/index.ts';
+import type { CallName } from './abi/numbers.ts';
+import { type Call, isRestart, isWait, REGISTERS_SET, type Result, type Row, type Wait, type Wake } from './call.ts';
+import { type CallTable, callTable } from './calls/index.ts';
+import { raiseFault, raiseTrap } from './faults.ts';
+import { type Exit, Kernel, type KernelOptions, type KernelSnapshot } from './kernel.ts';
+import { type LoadOptions, load } from './loader.ts';
+import { QUANTUM } from './sched.ts';
+import { formatCall, formatResult } from './strace.ts';
+import type { BlockedCall, Task } from './task.ts';
+import { repairUnaligned } from './unaligned.ts';
+import { emulateVsyscall } from './vsyscall.ts';
+
+/** Something that interrupts the running thread at exact instruction counts: the timer of the preemption under test. */
+export interface InterruptSource {
+  /** The first instruction count, not before `now`, at which it fires; Infinity for never. After firing at n it is asked for n + 1. */
+  next(now: number): number;
+  /**
+   * The thread has executed so many instructions and is about to execute the next one, perhaps in a delay slot. May look at and
+   * change `kernel.machine.state`, and send signals.
+   */
+  fire(kernel: Kernel, task: Task): void;
+}
+
+/** How a run ended. */
+export type Outcome =
+  | Exit
+  /** `until` instructions are executed. */
+  | { readonly kind: 'instructions' }
+  /** Every thread waits, and nothing will ever wake one: on Linux the program would hang. */
+  | { readonly kind: 'deadlock'; readonly waiting: readonly { readonly tid: number; readonly call: string }[] }
+  /** The machine stopped before a breakpoint (or in a call's slot), and `onBreakpoint` did not say to go on. */
+  | { readonly kind: 'breakpoint'; readonly tid: number; readonly pc: number };
+
+export interface RunOptions {
+  /** Stop when this many instructions have been executed since the start of the process. */
+  readonly until?: number;
+  readonly interrupts?: readonly InterruptSource[];
+  /** Called where the machine stops for a breakpoint; true goes on. */
+  readonly onBreakpoint?: (kernel: Kernel, task: Task) => boolean;
+}
+
+export interface ProcessOptions extends Omit<KernelOptions, 'abi'>, LoadOptions {
+  /** Gets a line for each system call and signal. */
+  readonly strace?: (line: string) => void;
+}
+
+/** What was called, for `--stats`: not part of the guest's state. */
+export interface CallStats {
+  /** Calls by name. */
+  readonly calls: ReadonlyMap<string, number>;
+  /** Calls that have no row, and got ENOSYS: name (or number) and how often. */
+  readonly unknown: ReadonlyMap<string, number>;
+}
+
+const count = (map: Map<string, number>, key: string): void => {
+  map.set(key, (map.get(key) ?? 0) + 1);
+};
+
+export class Process {
+  readonly kernel: Kernel;
+  readonly machine: Machine;
+  /** Gets a line for each system call. */
+  strace: ((line: string) => void) | undefined;
+  readonly #table: CallTable;
+  readonly #calls = new Map<string, number>();
+  readonly #unknown = new Map<string, number>();
+  /** Instruction count at which each source fired last. */
+  readonly #fired = new Map<InterruptSource, number>();
+  /** Instruction count at which a breakpoint ended the last run. */
+  #stoppedAt = -1;
+
+  private constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    this.machine = kernel.machine;
+    this.#table = callTable(kernel.abi);
+  }
+
+  /** A process about to execute the program's first instruction. @throws LoaderError */
+  static load(options: ProcessOptions): Process {
+    const kernel = new Kernel({ ...options, abi: abiFor(options.machine.isa.variant) });
+    load(kernel, options);
+    const process = new Process(kernel);
+    process.strace = options.strace;
+    return process;
+  }
+
+  get stats(): CallStats {
+    return { calls: this.#calls, unknown: this.#unknown };
+  }
+
+  /** Remembers the whole process. */
+  save(): KernelSnapshot {
+    return this.kernel.save();
+  }
+
+  /** Goes back to a snapshot of this process. */
+  restore(snapshot: KernelSnapshot): void {
+    this.kernel.restore(snapshot);
+    this.#fired.clear();
+    this.#stoppedAt = -1;
+  }
+
+  /** Runs until something of Outcome happens; may be called again after anything but an exit. */
+  run(options: RunOptions = {}): Outcome {
+    const { kernel, machine } = this;
+    const until = options.until ?? Number.POSITIVE_INFINITY;
+    const interrupts = options.interrupts ?? [];
+    for (;;) {
+      if (kernel.exit !== undefined) return kernel.exit;
+      const task = this.#choose();
+      if (task === undefined) {
+        if (!this.#skipTime()) return this.#deadlock();
+        continue;
+      }
+      if (task.blocked !== undefined) {
+        this.#resume(task, task.blocked);
+        continue;
+      }
+      if (kernel.signals.deliverable(task)) {
+        this.#traceSignals(task);
+        kernel.signals.deliver(task);
+        kernel.abi.exceptionReturn(machine);
+        continue;
+      }
+      const now = machine.instructions;
+      let next = Math.min(until, this.#nextEvent());
+      let fired = false;
+      for (const source of interrupts) {
+        const at = source.next(this.#fired.get(source) === now ? now + 1 : now);
+        if (at > now) {
+          next = Math.min(next, at);
+          continue;
+        }
+        this.#fired.set(source, now);
+        source.fire(kernel, task);
+        fired = true;
+      }
+      if (fired) {
+        kernel.abi.exceptionReturn(machine);
+        continue;
+      }
+      if (now >= until) return { kind: 'instructions' };
+      if (this.#stoppedAt === now && machine.breakpoints?.has(machine.state.pc) === true) machine.passBreakpoint();
+      this.#stoppedAt = -1;
+      const stopped = this.#execute(task, Math.max(next - now, 1), options.onBreakpoint);
+      if (stopped !== undefined) return stopped;
+    }
+  }
+
+  /** Lets the machine run and deals with what stopped it. */
+  #execute(task: Task, budget: number, onBreakpoint: RunOptions['onBreakpoint']): Outcome | undefined {
+    const { kernel, machine } = this;
+    const { state } = machine;
+    try {
+      switch (machine.run(budget)) {
+        case 'budget':
+          return undefined;
+        case 'syscall':
+          this.#call(task);
+          break;
+        case 'trap':
+          raiseTrap(kernel, task, machine.trap);
+          break;
+        case 'fault':
+          this.#fault(task, machine.fault);
+          break;
+        case 'breakpoint':
+          this.#stoppedAt = machine.instructions;
+          if (onBreakpoint?.(kernel, task) === true) return undefined;
+          return { kind: 'breakpoint', tid: task.tid, pc: state.pc };
+      }
+    } catch (error) {
+      if (!(error instanceof OutOfMemory)) throw error;
+      const signal = kernel.abi.signals.number('SIGKILL');
+      kernel.exitGroup({
+        kind: 'signal',
+        signal,
+        name: 'SIGKILL',
+        tid: task.tid,
+        pc: state.epc,
+        reason: error.message,
+        core: false,
+      });
+    }
+    if (kernel.current === task) kernel.abi.exceptionReturn(machine);
+    return undefined;
+  }
+
+  #fault(task: Task, fault: GuestFault): void {
+    const { kernel, machine } = this;
+    try {
+      if (kernel.abi.mips) {
+        const repairable = fault.reason === 'alignment' && fault.access !== 'execute' && kernel.misc.fixUnaligned;
+        if (repairable && repairUnaligned(machine)) return;
+      } else if (fault.access === 'execute' && emulateVsyscall(kernel)) return;
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error;
+      raiseFault(kernel, task, error);
+      return;
+    }
+    raiseFault(kernel, task, fault);
+  }
+
+  // Who runs
+
+  /** The thread to run, its registers in the machine; undefined when every thread waits. */
+  #choose(): Task | undefined {
+    const { kernel, machine } = this;
+    this.#expire();
+    const { current, sched } = kernel;
+    const now = machine.instructions;
+    if (current !== undefined) {
+      if (now < sched.quantumEnd) return current;
+      if (!sched.contended) {
+        sched.quantumEnd = now + QUANTUM;
+        return current;
+      }
+      sched.ready(current.tid);
+      this.#switchOut(current);
+    }
+    const tid = sched.next(now);
+    if (tid === undefined) return undefined;
+    const task = kernel.task(tid)!;
+    machine.state.load(task.registers);
+    kernel.abi.exceptionReturn(machine);
+    kernel.current = task;
+    return task;
+  }
+
+  #switchOut(task: Task): void {
+    const { kernel, machine } = this;
+    task.registers = machine.state.save();
+    task.executed = kernel.executed(task);
+    kernel.current = undefined;
+  }
+
+  /** Timers that are due, and waits whose deadline has come. */
+  #expire(): void {
+    const { kernel } = this;
+    kernel.timers.fire();
+    const now = kernel.clock.now();
+    for (const task of kernel.tasks) {
+      if (task.blocked === undefined || task.wake !== undefined || task.blocked.wait.deadline > now) continue;
+      task.wake = 'timeout';
+      kernel.sched.ready(task.tid);
+    }
+  }
+
+  /** The earliest deadline of a wait, in nanoseconds since boot. */
+  #nextDeadline(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const task of this.kernel.tasks)
+      if (task.blocked !== undefined && task.wake === undefined) next = Math.min(next, task.blocked.wait.deadline);
+    return next;
+  }
+
+  /** Instruction count up to which the present thread can run undisturbed. */
+  #nextEvent(): number {
+    const { kernel } = this;
+    return Math.min(kernel.sched.quantumEnd, kernel.timers.nextCount(), kernel.clock.countAt(this.#nextDeadline()));
+  }
+
+  /** Nothing can run: goes to the next deadline. @returns whether there is one. */
+  #skipTime(): boolean {
+    const next = Math.min(this.#nextDeadline(), this.kernel.timers.nextTime());
+    if (next === Number.POSITIVE_INFINITY) return false;
+    this.kernel.clock.skipTo(next);
+    return true;
+  }
+
+  #deadlock(): Outcome {
+    const waiting = this.kernel.tasks.map((t) => ({ tid: t.tid, call: t.blocked?.name ?? '' }));
+    return { kind: 'deadlock', waiting };
+  }
+
+  // System calls
+
+  #call(task: Task): void {
+    const { kernel, machine } = this;
+    const { abi } = kernel;
+    const number = abi.callNumber(machine);
+    const row = this.#table.row(number);
+    if (row === undefined) {
+      const name = this.#table.nameOf(number) ?? `syscall ${number}`;
+      count(this.#unknown, name);
+      this.strace?.(`[${task.tid}] ${name}(...) = -1 ENOSYS (${abi.errno('ENOSYS')})`);
+      abi.fail(machine, 'ENOSYS');
+      return;
+    }
+    count(this.#calls, row.name);
+    let args: { readonly values: readonly number[]; readonly raw: readonly bigint[] };
+    try {
+      args = abi.arguments(machine, row.args);
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error;
+      abi.fail(machine, 'EFAULT');
+      return;
+    }
+    this.#invoke(task, row, args.values, args.raw, 'first', undefined);
+  }
+
+  /** A waiting call goes on, because something woke it. */
+  #resume(task: Task, blocked: BlockedCall): void {
+    const wake = task.wake ?? 'woken';
+    task.wake = undefined;
+    this.#invoke(task, this.#table.byName(blocked.name), blocked.args, blocked.raw, wake, blocked);
+  }
+
+  #invoke(
+    task: Task,
+    row: Row,
+    args: readonly number[],
+    raw: readonly bigint[],
+    wake: Wake,
+    blocked: BlockedCall | undefined,
+  ): void {
+    const { kernel, machine } = this;
+    const { abi } = kernel;
+    const call: Call = {
+      kernel,
+      task,
+      abi,
+      memory: kernel.memory,
+      row,
+      args,
+      raw,
+      wake,
+      saved: blocked?.wait.saved,
+      deadline: blocked?.wait.deadline ?? Number.POSITIVE_INFINITY,
+      second: undefined,
+    };
+    const before = this.strace === undefined ? '' : this.#describe(row, args, raw, undefined);
+    const result = run(row, call);
+    if (isWait(result)) {
+      if (blocked === undefined) this.#trace(task, before, row, result);
+      this.#block(task, row.name, args, raw, result);
+      return;
+    }
+    if (isRestart(result)) {
+      this.#traceSignals(task);
+      if (kernel.signals.deliver(task, result)) {
+        task.blocked = undefined;
+        this.#trace(task, blocked === undefined ? before : `<... ${row.name} resumed>`, row, result);
+      } else if (kernel.exit !== undefined) return;
+      // No handler wanted the signal: the call goes on as if nothing had been.
+      else if (blocked !== undefined) this.#block(task, row.name, args, raw, blocked.wait);
+      else abi.rewind(machine);
+      return;
+    }
+    task.blocked = undefined;
+    if (this.strace !== undefined) {
+      const text = row.args.includes('buffer-out') ? this.#describe(row, args, raw, result) : before;
+      this.#trace(task, blocked === undefined ? text : `<... ${row.name} resumed>`, row, result);
+    }
+    if (result === REGISTERS_SET) return;
+    if (typeof result === 'string') abi.fail(machine, result);
+    else abi.succeed(machine, BigInt(result), call.second);
+    // A mask that only the call had gives way, unless a signal it let in is still to be delivered.
+    if (task.maskToRestore !== undefined && !kernel.signals.deliverable(task)) kernel.signals.restoreMask(task);
+  }
+
+  #block(task: Task, name: CallName, args: readonly number[], raw: readonly bigint[], wait: Wait): void {
+    const { kernel } = this;
+    task.blocked = { name, args, raw, wait, sequence: kernel.nextSequence() };
+    this.#switchOut(task);
+    if (kernel.signals.deliverable(task)) kernel.signals.interrupt(task);
+  }
+
+  #describe(row: Row, args: readonly number[], raw: readonly bigint[], result: Result | undefined): string {
+    return formatCall(row, { abi: this.kernel.abi, memory: this.kernel.memory, args, raw, result });
+  }
+
+  #trace(task: Task, text: string, row: Row, result: Result): void {
+    this.strace?.(`[${task.tid}] ${text}${formatResult(row, this.kernel.abi, result)}`);
+  }
+
+  #traceSignals(task: Task): void {
+    if (this.strace === undefined) return;
+    const { signals } = this.kernel.abi;
+    const next = task.pending[0];
+    this.strace(`[${task.tid}] --- ${next === undefined ? 'a signal' : signals.nameOf(next.signal)} ---`);
+  }
+}
+
+/** The handler's result; faults of the guest's pointers are EFAULT. */
+function run(row: Row, call: Call): Result {
+  try {
+    return row.handler(call);
+  } catch (error) {
+    if (error instanceof GuestFault) return 'EFAULT';
+    if (error instanceof CallError) return error.code;
+    throw error;
+  }
+}

@@ -1,0 +1,92 @@
+// Who runs when.
+//
+// Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
+// until it waits, yields or has used its quantum; then the next ready thread runs. Threads become ready at the end of the queue.
+// With seed 0 the queue is served in order and every quantum is QUANTUM instructions long. Any other seed draws the length of each
+// quantum from a range around that and the next thread from the whole queue, so that each seed is another schedule, and every one
+// is fair: a ready thread is passed over at most MAX_PASSED times.
+//
+// The number of CPUs that the guest sees changes nothing here: it is what sched_getaffinity says, so that Go makes as many Ps,
+// whose Ms then interleave at quantum ends. One clock serves them all. A thread that nobody lets run does not exist: threads
+// have no priorities.
+
+import type { Part } from './part.ts';
+import { Random } from './random.ts';
+
+/** Instructions that a thread may run before others get their turn. */
+export const QUANTUM = 20_000;
+const MAX_PASSED = 8;
+
+interface Ready {
+  readonly tid: number;
+  /** How often a later one was chosen. */
+  readonly passed: number;
+}
+
+interface Saved {
+  readonly queue: readonly Ready[];
+  readonly quantumEnd: number;
+  readonly switchedIn: number;
+  readonly random: unknown;
+}
+
+export class Scheduler implements Part<Saved> {
+  readonly #random: Random | undefined;
+  #queue: readonly Ready[] = [];
+  /** Instruction count at which the running thread's quantum ends. */
+  quantumEnd = 0;
+  /** Instruction count at which it began to run. */
+  switchedIn = 0;
+
+  constructor(seed: number) {
+    this.#random = seed === 0 ? undefined : new Random(seed ^ 0x5c4ed);
+  }
+
+  /** Whether another thread is waiting for its turn. */
+  get contended(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** The thread can run: it goes to the end of the queue, unless it is in it. */
+  ready(tid: number): void {
+    if (!this.#queue.some((r) => r.tid === tid)) this.#queue = [...this.#queue, { tid, passed: 0 }];
+  }
+
+  remove(tid: number): void {
+    this.#queue = this.#queue.filter((r) => r.tid !== tid);
+  }
+
+  /** Takes the thread that runs next out of the queue and begins its quantum at instruction `now`. */
+  next(now: number): number | undefined {
+    const queue = this.#queue;
+    if (queue.length === 0) return undefined;
+    let index = 0;
+    let quantum = QUANTUM;
+    if (this.#random !== undefined) {
+      const starved = queue.findIndex((r) => r.passed >= MAX_PASSED);
+      index = starved >= 0 ? starved : this.#random.u32() % queue.length;
+      quantum = QUANTUM / 8 + (this.#random.u32() % (QUANTUM * 2));
+    }
+    const chosen = queue[index]!;
+    this.#queue = [...queue.slice(0, index).map((r) => ({ ...r, passed: r.passed + 1 })), ...queue.slice(index + 1)];
+    this.quantumEnd = now + quantum;
+    this.switchedIn = now;
+    return chosen.tid;
+  }
+
+  save(): Saved {
+    return {
+      queue: this.#queue,
+      quantumEnd: this.quantumEnd,
+      switchedIn: this.switchedIn,
+      random: this.#random?.save(),
+    };
+  }
+
+  restore(saved: Saved): void {
+    this.#queue = saved.queue;
+    this.quantumEnd = saved.quantumEnd;
+    this.switchedIn = saved.switchedIn;
+    this.#random?.restore(saved.random as ReturnType<Random['save']>);
+  }
+}
