@@ -45,7 +45,7 @@ class LiveRefusal implements Verdict {
   constructor(trail: Trail, check: CheckId) {
     this.check = check;
     this.reason = trail.reason;
-    this.checks = trail.checks ?? [{ check, pass: false, detail: trail.reason }];
+    this.checks = trail.checks ?? [{ check, pass: false, detail: this.reason }];
   }
 }
 
@@ -122,13 +122,16 @@ export class Preemption {
   isAsyncSafePoint(gp: number, pc: number, sp: number, lr: number, explain = false): Verdict {
     const trail = new Trail(this.without, explain);
     try {
+      // The reason is read here and now: it quotes memory that changes as the program runs on.
       if (this.#liveChecks(gp, sp, trail)) return new LiveRefusal(trail, trail.refusedBy ?? 'curg');
     } catch (error) {
       // A thread that is not (yet) running Go has no g, or none that is one.
       if (!(error instanceof GuestReadError)) throw error;
       trail.refuses('curg', false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
-      trail.refusedBy ??= 'curg';
-      trail.reason ||= error.message;
+      if (trail.refusedBy === undefined) {
+        trail.refusedBy = 'curg';
+        trail.concludes(() => error.message);
+      }
       return new LiveRefusal(trail, trail.refusedBy);
     }
     if (!explain) return this.safePoints.isAsyncSafePointPC(pc, lr);

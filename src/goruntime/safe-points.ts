@@ -81,7 +81,7 @@ export class Trail {
   readonly checks: CheckResult[] | undefined;
   readonly without: ReadonlySet<CheckId>;
   refusedBy: CheckId | undefined;
-  reason = '';
+  #sentence: () => string = () => '';
 
   /** @param explain whether to keep every check's detail; otherwise only that of the refusing one is made */
   constructor(without: ReadonlySet<CheckId>, explain: boolean) {
@@ -92,12 +92,25 @@ export class Trail {
   /** Notes a check. Returns true when it decides and nothing further needs to be asked. */
   refuses(check: CheckId, pass: boolean, detail: () => string): boolean {
     const decides = !pass && this.refusedBy === undefined && !this.without.has(check);
-    if (this.checks !== undefined) this.checks.push({ check, pass, detail: detail() });
-    if (decides) {
-      this.refusedBy = check;
-      this.reason = detail();
+    if (this.checks !== undefined) {
+      const text = detail();
+      this.checks.push({ check, pass, detail: text });
+      if (decides) this.#sentence = () => text;
+    } else if (decides) {
+      this.#sentence = detail;
     }
+    if (decides) this.refusedBy = check;
     return decides && this.checks === undefined;
+  }
+
+  /** Sets what the reason will be. It is made when it is asked for, which in a run is seldom. */
+  concludes(sentence: () => string): void {
+    this.#sentence = sentence;
+  }
+
+  /** The sentence of the refusing check, or of the conclusion. */
+  get reason(): string {
+    return this.#sentence();
   }
 }
 
@@ -300,11 +313,12 @@ export class SafePoints {
     if (trail.refusedBy !== undefined) return refused();
 
     const restart = target !== undefined && !trail.without.has('restart');
-    trail.reason = restart
-      ? describeRestart()
-      : `${name || (f?.name ?? hex(pc))}: user code at an instruction that the tables call safe${
-          target === undefined ? '' : ' (inside a restartable sequence, but that check is off)'
-        }`;
+    const aside = target === undefined ? '' : ' (inside a restartable sequence, but that check is off)';
+    trail.concludes(() =>
+      restart
+        ? describeRestart()
+        : `${name || (f?.name ?? hex(pc))}: user code at an instruction that the tables call safe${aside}`,
+    );
     return restart ? { refusedBy: undefined, restartAt: target } : SAFE;
   }
 

@@ -15,6 +15,15 @@ export function cells(purpose = 'channels'): Cell[] {
   return listFixtures().filter((f) => f.purpose === purpose && f.purpose !== NOTGO);
 }
 
+/** For each GOARCH and release at hand, one program that still has its symbols and DWARF. */
+export function symbolCells(): Cell[] {
+  const found = new Map<string, Cell>();
+  for (const f of listFixtures()) {
+    if (!f.stripped && f.purpose !== NOTGO) found.set(`${f.goarch} ${f.release}`, f);
+  }
+  return [...found.values()];
+}
+
 export function load({ purpose, goarch, release }: Cell): Uint8Array {
   return loadFixture(purpose, goarch, release);
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { GoProgram } from '../../src/goruntime/program.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { cfaRuns } from './debug-frame.ts';
-import { cells, load, open, withoutSections } from './programs.ts';
+import { cells, load, open, symbolCells, withoutSections } from './programs.ts';
 
 const STT_FUNC = 2;
 
@@ -12,41 +12,6 @@ describe.each(cells())('tables of $purpose for $goarch, Go $release', (cell) => 
     expect(program.release.text).toMatch(new RegExp(`^go${cell.release.replace('.', '\\.')}(\\.|$)`));
     expect(program.releaseSource).toBe('build info');
     expect(program.notes).toEqual([]);
-  });
-
-  test('every function symbol is a function of pclntab at the same address', () => {
-    const { elf, tables } = open(cell);
-    const symbols = elf.symbols().filter((s) => s.type === STT_FUNC && s.size > 0 && s.value < tables.maxpc);
-    expect(symbols.length).toBeGreaterThan(500);
-    const wrong = symbols.filter((s) => {
-      const f = tables.findfunc(s.value);
-      // The symbol of an ABI0 body may carry a suffix that the name table has not.
-      return (
-        f === undefined ||
-        f.entry !== s.value ||
-        (f.name !== s.name && f.name !== s.name.replace(/\.abi(0|internal)$/, ''))
-      );
-    });
-    // Markers of the text section are symbols too, and equality helpers with the same code share one function.
-    expect(wrong.map((s) => s.name).filter((n) => !/^(runtime\.e?text|_rt0_|type[.:]+eq\.)/.test(n))).toEqual([]);
-  });
-
-  test('the SP delta is what .debug_frame says, at every PC', () => {
-    const { elf, tables, arch } = open(cell);
-    const below = arch.linkRegister ? 0 : arch.pointerSize;
-    const wrong: string[] = [];
-    let pcs = 0;
-    for (const run of cfaRuns(elf)) {
-      const f = tables.findfunc(run.start);
-      if (f === undefined) continue;
-      for (let pc = run.start; pc < run.end; pc += tables.table.quantum) {
-        pcs++;
-        const delta = tables.funcspdelta(f, pc);
-        if (delta !== run.offset - below) wrong.push(`${f.name}+${pc - f.entry}: ${delta}, not ${run.offset - below}`);
-      }
-    }
-    expect(pcs).toBeGreaterThan(100_000);
-    expect(wrong).toEqual([]);
   });
 
   test('every table of every function decodes', () => {
@@ -89,6 +54,43 @@ describe.each(cells())('tables of $purpose for $goarch, Go $release', (cell) => 
     expect(() => program.locate('main.go:9999')).toThrow(/no code comes from line 9999 of main\.go; the nearest line/);
     expect(() => program.locate('main.main+0xfffff')).toThrow(/past its end/);
     expect(() => program.locate('mian.go:1')).toThrow(/no code comes from mian\.go; did you mean .*main\.go/);
+  });
+});
+
+describe.each(symbolCells())('tables against symbols and DWARF of $purpose for $goarch, Go $release', (cell) => {
+  test('every function symbol is a function of pclntab at the same address', () => {
+    const { elf, tables } = open(cell);
+    const symbols = elf.symbols().filter((s) => s.type === STT_FUNC && s.size > 0 && s.value < tables.maxpc);
+    expect(symbols.length).toBeGreaterThan(500);
+    const wrong = symbols.filter((s) => {
+      const f = tables.findfunc(s.value);
+      // The symbol of an ABI0 body may carry a suffix that the name table has not.
+      return (
+        f === undefined ||
+        f.entry !== s.value ||
+        (f.name !== s.name && f.name !== s.name.replace(/\.abi(0|internal)$/, ''))
+      );
+    });
+    // Markers of the text section are symbols too, and equality helpers with the same code share one function.
+    expect(wrong.map((s) => s.name).filter((n) => !/^(runtime\.e?text|_rt0_|type[.:]+eq\.)/.test(n))).toEqual([]);
+  });
+
+  test('the SP delta is what .debug_frame says, at every PC', () => {
+    const { elf, tables, arch } = open(cell);
+    const below = arch.linkRegister ? 0 : arch.pointerSize;
+    const wrong: string[] = [];
+    let pcs = 0;
+    for (const run of cfaRuns(elf)) {
+      const f = tables.findfunc(run.start);
+      if (f === undefined) continue;
+      for (let pc = run.start; pc < run.end; pc += tables.table.quantum) {
+        pcs++;
+        const delta = tables.funcspdelta(f, pc);
+        if (delta !== run.offset - below) wrong.push(`${f.name}+${pc - f.entry}: ${delta}, not ${run.offset - below}`);
+      }
+    }
+    expect(pcs).toBeGreaterThan(100_000);
+    expect(wrong).toEqual([]);
   });
 
   test('the injected call is to the assembly body of asyncPreempt', () => {
