@@ -45,7 +45,7 @@ export const ZF = flag('ZF');
 export const SF = flag('SF');
 export const OF = flag('OF');
 export const DF = flag('DF');
-/** The flags that POPF can write and nothing in user mode reads: NT (bit 14), AC (18) and ID (21), in their RFLAGS places. */
+/** NT (bit 14), AC (18) and ID (21) in their RFLAGS places: POPF writes them, PUSHF reads them. AC's alignment checks do not take place. */
 export const FLAGS_REST = flag('FLAGS_REST');
 
 export const FS_BASE = builder.add('FS_BASE', 'i64');

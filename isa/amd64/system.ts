@@ -122,7 +122,10 @@ export const SYSTEM = family('system', [
   clause('PAUSE', 'F3 90 r0', nothing),
   clause('ENDBR64', 'F3 0F 1E /7 reg rm=2', nothing),
   clause('NOP r/mv', '0F 1F /r', nothing),
-  // RDSSP and the rest of the reserved hints do nothing on processors without shadow stacks.
+  // The rest of the hint space (SDM vol. 2, appendix A, 0F 18 to 0F 1F): RDSSP, CLDEMOTE and BND… do nothing on processors before them.
+  ...['18 /4', '18 /5', '18 /6', '18 /7'].map((row) => clause('NOP r/mv', `0F ${row}`, nothing)),
+  ...['18 /0', '18 /1', '18 /2', '18 /3'].map((row) => clause('NOP r/mv', `0F ${row} reg`, nothing)),
+  ...['19', '1A', '1B', '1C', '1D'].map((opcode) => clause('NOP r/mv', `0F ${opcode} /r`, nothing)),
   ...['/0', '/1', '/2', '/3', '/4', '/5', '/6'].map((digit) => clause('NOP r/mv', `0F 1E ${digit}`, nothing)),
 
   clause('HLT', 'F4', privileged),
