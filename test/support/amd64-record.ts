@@ -305,8 +305,11 @@ const trial = (clause: Clause, r: Random, variation: number): Trial | undefined 
   }
   if (clause.operands.some((o) => o.place === 'moffs')) usesMemory = true;
   // A bit offset from a register reaches into memory: keep it inside the window.
-  if (memory && /^BT/.test(name) && clause.operands[1]?.place === 'reg')
+  if (memory && /^BT/.test(name) && clause.operands[1]?.place === 'reg') {
+    const { base, index } = decoded.memory!;
+    if (decoded.reg === base || decoded.reg === index) return undefined;
     registers[NAMES[decoded.reg]!] = BigInt.asUintN(64, BigInt(r.below(256) - 128));
+  }
   for (const [n, v] of addressing) registers[NAMES[n]!] = v;
   // Where the stack is used its pointer has to be good.
   if ((family === 'stack' || family === 'branch') && Math.abs(Number(registers['RSP']) - TARGET) > 256)

@@ -49,7 +49,7 @@ describe('rows', () => {
 
 /** Instructions in Go programs that are later than SSE2. They stand behind CPUID tests. */
 const LATER =
-  /^(v[a-z]|aes|sha|pclmul|pshufb|palignr|pinsr[bdq]|pextr[bdq]|pcmpestri|popcnt|round[sp][sd]|crc32|andn|rorx|mulx|ad[co]x|xgetbv|tzcnt|lzcnt|rdtscp|blsr|bzhi|shlx|shrx|sarx|pblend|ptest|movbe)/;
+  /^(v[a-z]|kmov|aes|sha|pclmul|pshufb|palignr|pinsr[bdq]|pextr[bdq]|pcmpestri|popcnt|round[sp][sd]|crc32|andn|rorx|mulx|ad[co]x|xgetbv|tzcnt|lzcnt|rdtscp|blsr|bzhi|shlx|shrx|sarx|pblend|ptest|movbe)/;
 
 /** Where Capstone's name is another one for the same instruction. */
 const ALIASES: Readonly<Record<string, string>> = { tzcnt: 'bsf', lzcnt: 'bsr' };
