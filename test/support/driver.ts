@@ -30,6 +30,22 @@ export interface Outcome {
 
 export const CODE_ADDRESS = 0x10000;
 
+/** One machine for each instruction set: making one costs more than most cases do. */
+const MACHINES = new WeakMap<Isa, Machine>();
+
+/** A machine with nothing mapped and every register 0. */
+function freshMachine(isa: Isa): Machine {
+  let machine = MACHINES.get(isa);
+  if (machine === undefined) {
+    machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 47 : 2 ** 31, memorySize: 2 ** 21 });
+    MACHINES.set(isa, machine);
+  }
+  machine.memory.discard(0, machine.memory.limit);
+  machine.state.load(new Uint8Array(isa.registers.size));
+  machine.instructions = 0;
+  return machine;
+}
+
 /** Runs on the evaluator. The pages of the code and of the given memory are mapped, and no others. */
 export function execute(isa: Isa, given: Given): Outcome {
   const pc = given.pc ?? CODE_ADDRESS;
@@ -42,7 +58,7 @@ export function execute(isa: Isa, given: Given): Outcome {
   map(pc, given.bytes.length);
   for (const area of areas) map(area.address, area.bytes.length);
 
-  const machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 47 : 2 ** 31, memorySize: 2 ** 23 });
+  const machine = freshMachine(isa);
   machine.memory.setSource({
     protectionAt: (address) => (mapped.has(Math.floor(address / 4096)) ? PROT_READ | PROT_WRITE | PROT_EXEC : -1),
   });
