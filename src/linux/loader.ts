@@ -56,9 +56,9 @@ const protOf = (s: Segment): number =>
 
 /**
  * Maps the program and its stack, and adds the first thread, ready to run.
- * @throws LoaderError
+ * @returns the auxiliary vector, as /proc/self/auxv shows it. @throws LoaderError
  */
-export function load(kernel: Kernel, options: LoadOptions): void {
+export function load(kernel: Kernel, options: LoadOptions): Uint8Array {
   const { elf } = options;
   const { abi, mm, memory } = kernel;
   const base = elf.pie ? pieBase(kernel, elf) : 0;
@@ -87,7 +87,7 @@ export function load(kernel: Kernel, options: LoadOptions): void {
   if (typeof stack === 'string') throw new LoaderError('the program lies where its stack should be; link it lower');
   mm.setLayout(pageCeil(end), top - MMAP_GAP);
 
-  const sp = buildStack(kernel, options, top, base);
+  const { sp, auxv } = buildStack(kernel, options, top, base);
   abi.start(kernel.machine, base + elf.entry, sp);
   const path = options.path ?? options.args[0] ?? '';
   const task = kernel.addTask({
@@ -104,6 +104,7 @@ export function load(kernel: Kernel, options: LoadOptions): void {
     executed: 0,
   });
   kernel.sched.ready(task.tid);
+  return auxv;
 }
 
 /** ELF_ET_DYN_BASE, two thirds up, on the program's alignment. */
@@ -139,8 +140,13 @@ function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): v
   memory.write(start, elf.bytes.subarray(segment.offset - skew, to), true);
 }
 
-/** Strings, auxiliary vector, environment, arguments (create_elf_tables). @returns the stack pointer. */
-function buildStack(kernel: Kernel, options: LoadOptions, top: number, base: number): number {
+/** Strings, auxiliary vector, environment, arguments (create_elf_tables). */
+function buildStack(
+  kernel: Kernel,
+  options: LoadOptions,
+  top: number,
+  base: number,
+): { readonly sp: number; readonly auxv: Uint8Array } {
   const { abi, memory, identity } = kernel;
   const { elf } = options;
   const encoder = new TextEncoder();
@@ -191,5 +197,6 @@ function buildStack(kernel: Kernel, options: LoadOptions, top: number, base: num
     if (abi.word === 8) memory.writeU64(at, BigInt(value));
     else memory.writeU32(at, value);
   }
-  return sp;
+  const auxvSize = auxv.length * 2 * abi.word;
+  return { sp, auxv: memory.read(sp + words.length * abi.word - auxvSize, auxvSize) };
 }

@@ -14,6 +14,7 @@ import { QUANTUM } from './sched.ts';
 import { formatCall, formatResult } from './strace.ts';
 import type { BlockedCall, Task } from './task.ts';
 import { repairUnaligned } from './unaligned.ts';
+import { Vfs } from './vfs/vfs.ts';
 import { emulateVsyscall } from './vsyscall.ts';
 
 /** Something that interrupts the running thread at exact instruction counts: the timer of the preemption under test. */
@@ -84,7 +85,13 @@ export class Process {
   /** A process about to execute the program's first instruction. @throws LoaderError */
   static load(options: ProcessOptions): Process {
     const kernel = new Kernel({ ...options, abi: abiFor(options.machine.isa.variant) });
-    load(kernel, options);
+    const auxv = load(kernel, options);
+    if (options.files instanceof Vfs) {
+      const bytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
+      const args = options.args.map(bytes);
+      const exe = bytes(options.path ?? options.args[0] ?? '');
+      options.files.program = { exe, args, environment: options.env.map(bytes), auxv };
+    }
     const process = new Process(kernel);
     process.strace = options.strace;
     return process;

@@ -1,8 +1,16 @@
 // Signals: sending, choosing, delivering. kernel/signal.c of Linux, for one process whose threads share everything.
 
 import { GuestFault } from '../engine/memory.ts';
-import type { RestartCode } from './abi/errno.ts';
-import { DEFAULT_SIGNAL_ACTION, onAltStack, SIG_DFL, SIG_IGN, type SignalAction, SS_AUTODISARM } from './abi/frames.ts';
+import { CallError, type RestartCode } from './abi/errno.ts';
+import {
+  DEFAULT_SIGNAL_ACTION,
+  onAltStack,
+  readSigset,
+  SIG_DFL,
+  SIG_IGN,
+  type SignalAction,
+  SS_AUTODISARM,
+} from './abi/frames.ts';
 import { SA_NODEFER, SA_RESETHAND, SA_RESTART, SIGRTMIN, type SignalName } from './abi/signals.ts';
 import type { Kernel } from './kernel.ts';
 import type { Part } from './part.ts';
@@ -179,6 +187,18 @@ export class Signals implements Part<Saved> {
     const again = restart === 'ERESTARTNOINTR' || (restart === 'ERESTARTSYS' && (action.flags & SA_RESTART) !== 0);
     if (again) abi.rewind(machine);
     else abi.fail(machine, 'EINTR');
+  }
+
+  /**
+   * A mask for the length of one call (sigsuspend, ppoll, epoll_pwait), from the sigset_t at `address`.
+   * @throws CallError EINVAL for a wrong size; GuestFault
+   */
+  replaceMask(task: Task, address: number, size: number): void {
+    const { abi, memory } = this.#kernel;
+    if (size !== abi.signals.setSize) throw new CallError('EINVAL');
+    const mask = readSigset(memory, abi.word, address, size);
+    task.maskToRestore = task.mask;
+    task.mask = this.maskable(mask);
   }
 
   /** Back to the mask before sigsuspend and the like. */

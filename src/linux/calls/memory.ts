@@ -22,7 +22,6 @@ const MREMAP_FIXED = 2;
 // madvise
 const MADV_DONTNEED = 4;
 const MADV_FREE = 8;
-const MADV_REMOVE = 9;
 const MADV_DONTNEED_LOCKED = 24;
 /** Advice that may be taken or left: NORMAL … WILLNEED, fork and merge settings, huge pages, dump, wipe, cold, pageout. */
 const HARMLESS: ReadonlySet<number> = new Set([0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 19, 20, 21, 22, 23]);

@@ -98,12 +98,7 @@ function rtSigsuspend(call: Call): Result {
   const [address, size] = call.args as [number, number];
   const { task, kernel } = call;
   if (call.wake === 'signal') return 'ERESTARTNOHAND';
-  if (call.wake === 'first') {
-    if (size !== call.abi.signals.setSize) return 'EINVAL';
-    const mask = kernel.signals.maskable(readSet(call, address));
-    task.maskToRestore = task.mask;
-    task.mask = mask;
-  }
+  if (call.wake === 'first') kernel.signals.replaceMask(task, address, size);
   return { keys: [], deadline: Number.POSITIVE_INFINITY };
 }
 

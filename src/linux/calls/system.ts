@@ -130,6 +130,12 @@ function prlimit64(call: Call): Result {
 const infinityWord = (call: Call): bigint =>
   call.abi.word === 8 ? INFINITY : call.abi.mips ? 0x7fff_ffffn : 0xffff_ffffn;
 
+/** Math.min for bigints. */
+function clamp(value: bigint, top: bigint): bigint {
+  if (value < top) return value;
+  return top;
+}
+
 function getrlimit(call: Call): Result {
   const [resource, address] = call.args as [number, number];
   const { memory, abi } = call;
@@ -137,7 +143,7 @@ function getrlimit(call: Call): Result {
   if (limit === undefined) return 'EINVAL';
   const top = infinityWord(call);
   for (const [i, value] of limit.entries()) {
-    const shown = value > top ? top : value;
+    const shown = clamp(value, top);
     if (abi.word === 8) memory.writeU64(address + 8 * i, shown);
     else memory.writeU32(address + 4 * i, Number(shown));
   }
