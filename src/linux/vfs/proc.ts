@@ -337,7 +337,7 @@ export function generatedLink(vfs: Vfs, inode: GeneratedLinkInode): string {
 }
 
 /** Files in /proc/PID/task/TID. */
-const THREAD_FILES = ['comm', 'stat', 'status'] as const;
+const THREAD_FILES: readonly string[] = ['comm', 'stat', 'status'];
 
 /** Inode numbers of entries made on the fly: a fixed range for each kind, so that they never depend on who looked first. */
 const FD_INO = 2 ** 32;
@@ -360,7 +360,7 @@ export function generatedChild(vfs: Vfs, directory: GeneratedDirInode, name: str
     const { tid } = thread;
     return { ...directory, ino: TASK_INO + tid * 16, source: 'thread', tid, parent: directory, name };
   }
-  const index = THREAD_FILES.findIndex((each) => each === name);
+  const index = THREAD_FILES.indexOf(name);
   if (index < 0) return undefined;
   const source = THREAD_FILES[index]!;
   const ino = directory.ino + 1 + index;
