@@ -24,6 +24,8 @@ export interface CodePage {
   readonly page: number;
   readonly bytes: Uint8Array;
   readonly instructions: (Instruction | undefined)[];
+  /** How often each offset was branched to, counted only for a compiler; negative where there is compiled code. */
+  readonly heat: Int32Array;
 }
 
 export class DecodeCache {
@@ -51,7 +53,12 @@ export class DecodeCache {
     let found = this.#pages.get(page);
     if (found === undefined) {
       const bytes = this.#memory.codePage(address);
-      found = { page, bytes, instructions: new Array<Instruction | undefined>(PAGE_SIZE).fill(undefined) };
+      found = {
+        page,
+        bytes,
+        instructions: new Array<Instruction | undefined>(PAGE_SIZE).fill(undefined),
+        heat: new Int32Array(PAGE_SIZE),
+      };
       this.#pages.set(page, found);
     }
     return found;
@@ -122,7 +129,14 @@ export class DecodeCache {
   /** Forgets a page whose bytes or protection have changed. */
   invalidate(page: number): void {
     // In place as well: the machine's loop may hold the page that its own store has just changed.
-    this.#pages.get(page)?.instructions.fill(undefined);
+    const found = this.#pages.get(page);
+    found?.instructions.fill(undefined);
+    found?.heat.fill(0);
     this.#pages.delete(page);
+  }
+
+  /** The pages that hold decoded instructions. */
+  pages(): Iterable<CodePage> {
+    return this.#pages.values();
   }
 }

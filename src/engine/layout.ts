@@ -12,8 +12,12 @@ export const BRANCHED = 0x408;
 export const NULLIFIED = 0x40c;
 /** i32: instructions left of the current stretch of a run. */
 export const REMAINING = 0x410;
-/** First free byte for a compiler's own words. */
-export const ENGINE_FREE = 0x420;
+/** i32: compiled code has stored PC and left to the evaluator. */
+export const LEFT_FLAG = 0x414;
+/** i64: instructions executed up to the end of the current stretch, for compiled code that reads the clock. */
+export const STRETCH_END = 0x418;
+/** 16 bytes: the value of an access that compiled code hands to the out-of-line path. */
+export const SCRATCH = 0x420;
 
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;
@@ -34,6 +38,15 @@ export const INVALID_TAG = -1;
 /** Constants of op lists, kept from one execution to the next. */
 export const CONSTANTS = 0x10000;
 export const CONSTANTS_SIZE = 0x30000;
+
+/** Compiled code's jump cache: address (8 bytes), table slot (4), entry number (4), direct-mapped by address. */
+export const JUMPS = 0x40000;
+export const JUMP_BITS = 12;
+export const JUMP_ENTRY = 16;
+/** Compiled code's link cells: table slot (4, negative while nothing is compiled) and entry number (4) of a known address. */
+export const CELLS = 0x50000;
+export const CELL_SIZE = 8;
+export const CELLS_END = 0x100000;
 
 /** Guest page frames from here on. */
 export const FRAMES = 0x100000;

@@ -2,6 +2,7 @@
 
 import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { Isa } from '../../isa/dsl/isa.ts';
+import type { Compiler, MakeCompiler } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { GuestTrap } from './evaluate.ts';
 import { BRANCHED, NEXT, NULLIFIED, PAGE_SIZE, REMAINING } from './layout.ts';
@@ -45,12 +46,14 @@ export class Machine {
   breakpoints: Breakpoints | undefined;
   /** Stop in the delay slot of every call, where PC shows the half-executed call. */
   stopInCallSlots = false;
+  readonly #compiler: Compiler | undefined;
   /** Instructions executed up to the end of the current stretch. */
   #stretchEnd = 0;
   /** Set while the instruction under a breakpoint is to be executed after all. */
   #passBreakpoint = false;
 
-  constructor(isa: Isa, options: { limit: number; memorySize?: number }) {
+  /** @param options.compiler makes the compiler; without one everything is evaluated. */
+  constructor(isa: Isa, options: { limit: number; memorySize?: number; compiler?: MakeCompiler | undefined }) {
     this.isa = isa;
     this.memory = new Memory({
       bigEndian: isa.variant.bigEndian,
@@ -60,7 +63,17 @@ export class Machine {
     this.state = new State(isa.registers, this.memory);
     const host = hostOver(isa.variant, this.memory, () => this.instructions);
     this.code = new DecodeCache(isa, this.memory, host, new ConstantPool(this.memory), this.state.pcIndex);
-    this.memory.setCodeListener((page) => this.code.invalidate(page));
+    this.#compiler = options.compiler?.({
+      isa,
+      memory: this.memory,
+      state: this.state,
+      code: this.code,
+      now: () => this.instructions,
+    });
+    this.memory.setCodeListener((page) => {
+      this.code.invalidate(page);
+      this.#compiler?.invalidate(page);
+    });
   }
 
   /** Instructions executed since the start: the clock. */
@@ -86,17 +99,35 @@ export class Machine {
       const stretch = Math.min(left, STRETCH);
       this.#stretchEnd = this.instructions + stretch;
       this.memory.i32[REMAINING_WORD] = stretch;
-      const stop = this.#evaluate();
+      const stop = this.#stretch();
       if (stop !== 'budget') return stop;
       left -= stretch;
     }
     return 'budget';
   }
 
-  /** Evaluates until the stretch is over or something stops it. */
-  #evaluate(): Stop {
+  /** Runs until the stretch is over or something stops it: compiled code where there is some, the evaluator elsewhere. */
+  #stretch(): Stop {
+    const compiler = this.#compiler;
+    if (compiler === undefined || this.observer !== undefined || this.breakpoints !== undefined || this.stopInCallSlots)
+      return this.#finish(this.#evaluate(undefined));
+    const { i32 } = this.memory;
+    for (;;) {
+      if (i32[this.state.slotIndex] === 0) compiler.run();
+      if (i32[REMAINING_WORD]! <= 0) return 'budget';
+      const stop = this.#evaluate(compiler);
+      if (stop !== 'compiled') return stop;
+    }
+  }
+
+  #finish(stop: Stop | 'compiled'): Stop {
+    return stop === 'compiled' ? 'budget' : stop;
+  }
+
+  /** Evaluates until the stretch is over or something stops it; with a compiler, until a branch leads to compiled code. */
+  #evaluate(compiler: Compiler | undefined): Stop | 'compiled' {
     try {
-      return this.isa.variant.delaySlot ? this.#loopWithSlots() : this.#loop();
+      return this.isa.variant.delaySlot ? this.#loopWithSlots(compiler) : this.#loop(compiler);
     } catch (error) {
       if (error instanceof GuestFault) {
         this.fault = error;
@@ -136,13 +167,14 @@ export class Machine {
     return instruction;
   }
 
-  #loop(): Stop {
+  #loop(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex } = this.state;
     const plain = this.observer === undefined && this.breakpoints === undefined;
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    let arrived = false;
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
@@ -156,6 +188,10 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
+      if (arrived && compiler !== undefined) {
+        if (compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)) return 'compiled';
+      }
+      arrived = instruction.list.branches;
       const next = (low + instruction.length) | 0;
       i32[NEXT_WORD] = next;
       i32[NEXT_WORD + 1] = high + (next >>> 0 < low >>> 0 ? 1 : 0);
@@ -169,7 +205,7 @@ export class Machine {
   }
 
   /** As #loop, for targets whose branches take effect after the next instruction. Instructions are four bytes long. */
-  #loopWithSlots(): Stop {
+  #loopWithSlots(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex, pendingIndex, slotIndex } = this.state;
     const plain = this.observer === undefined && this.breakpoints === undefined;
@@ -177,6 +213,7 @@ export class Machine {
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    let arrived = false;
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
@@ -190,12 +227,16 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
+      const inSlot = i32[slotIndex] !== 0;
+      if (arrived && compiler !== undefined) {
+        if (compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)) return 'compiled';
+      }
+      arrived = inSlot;
       // A branch not taken goes on after its slot.
       const after = (low + 8) | 0;
       i32[NEXT_WORD] = instruction.list.branches ? after : (low + 4) | 0;
       i32[NEXT_WORD + 1] = high + (i32[NEXT_WORD]! >>> 0 < low >>> 0 ? 1 : 0);
       i32[BRANCHED_WORD] = 0;
-      const inSlot = i32[slotIndex] !== 0;
       // A branch in a delay slot is unpredictable (MIPS64 vol. II); the hardware that Go runs on traps.
       if (inSlot && instruction.list.branches) throw new GuestTrap('illegal', 0);
       const steps = instruction.steps;

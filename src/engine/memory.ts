@@ -341,6 +341,11 @@ export class Memory {
 
   // Instructions
 
+  /** Whether instructions have been fetched from the page that holds `address`, so that writing there changes code. */
+  holdsCode(address: number): boolean {
+    return (this.#entry(Math.floor(address / PAGE_SIZE)) & CODE) !== 0;
+  }
+
   /** Bytes of the instruction page that holds `address`, in guest order, marking it so that the code listener hears of changes. */
   codePage(address: number): Uint8Array {
     const host = this.translate(address, 'execute');

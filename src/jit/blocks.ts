@@ -1,0 +1,178 @@
+// Basic blocks of a function, from the decode cache: found by following control flow from its entry.
+
+import type { BranchKind } from '../../isa/dsl/effects.ts';
+import type { DecodeCache, Instruction } from '../engine/decode.ts';
+import { GuestFault } from '../engine/memory.ts';
+import { fold } from './fold.ts';
+
+/** An instruction in a block; on a target with delay slots, a branch together with its slot. */
+export interface Item {
+  readonly pc: number;
+  readonly instruction: Instruction;
+  readonly slot: Instruction | undefined;
+  /** Constants among the temporaries at this address. */
+  readonly constants: readonly (bigint | undefined)[];
+}
+
+/** How a block ends. */
+export type Flow =
+  /** Goes on at `next`, which begins another block. */
+  | { readonly kind: 'fall'; readonly next: number }
+  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, a system call, no instruction, or too far. */
+  | { readonly kind: 'leave'; readonly at: number }
+  /** The last item branches. `target` is undefined where only the guest knows it, `next` where it never falls through. */
+  | {
+      readonly kind: 'branch';
+      readonly transfer: BranchKind;
+      readonly target: number | undefined;
+      readonly conditional: boolean;
+      /** Address of the instruction after it: where it falls through to, or where a call returns to. */
+      readonly next: number;
+    };
+
+export interface Block {
+  readonly pc: number;
+  readonly items: readonly Item[];
+  readonly flow: Flow;
+  /** Instructions, delay slots included. */
+  readonly count: number;
+}
+
+export interface Extent {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where a function is larger than this, what lies further is left to the evaluator. Instructions. */
+const MAX_INSTRUCTIONS = 6000;
+/** Blocks are cut here, so that a budget that ends among them leaves the evaluator little to do. */
+const MAX_BLOCK = 48;
+
+type Found = { readonly item: Item; readonly flow: Flow; readonly next: number };
+
+/** Whether an instruction traps for certain. */
+const trapsAlways = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'trap' && o.when === undefined);
+
+function decodeAt(code: DecodeCache, pc: number): Instruction | undefined {
+  try {
+    return code.at(pc);
+  } catch (error) {
+    if (error instanceof GuestFault) return undefined;
+    throw error;
+  }
+}
+
+/** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
+function look(code: DecodeCache, pc: number, delaySlot: boolean): Found | undefined {
+  const instruction = decodeAt(code, pc);
+  if (instruction === undefined || trapsAlways(instruction)) return undefined;
+  const constants = fold(instruction.list, pc);
+  const after = pc + instruction.length;
+  const branch = instruction.list.ops.find((o) => o.op === 'branch');
+  if (branch === undefined || branch.op !== 'branch') {
+    return {
+      item: { pc, instruction, slot: undefined, constants },
+      flow: { kind: 'fall', next: after },
+      next: after,
+    };
+  }
+  let slot: Instruction | undefined;
+  let next = after;
+  if (delaySlot) {
+    slot = decodeAt(code, after);
+    if (slot === undefined || slot.list.branches || trapsAlways(slot)) return undefined;
+    next = after + slot.length;
+  }
+  const target = constants[branch.target];
+  return {
+    item: { pc, instruction, slot, constants },
+    flow: {
+      kind: 'branch',
+      transfer: branch.kind,
+      target: target === undefined ? undefined : Number(target),
+      conditional: branch.when !== undefined,
+      next,
+    },
+    next,
+  };
+}
+
+export interface Blocks {
+  readonly blocks: readonly Block[];
+  /** Addresses after system calls: control comes back there from outside. */
+  readonly resumes: readonly number[];
+}
+
+const isSyscall = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'trap' && o.kind === 'syscall');
+
+/**
+ * The blocks that can be reached from `starts` without leaving the extent, in order of address.
+ * Calls are taken to return.
+ */
+export function findBlocks(code: DecodeCache, starts: readonly number[], extent: Extent, delaySlot: boolean): Blocks {
+  const resumes: number[] = [];
+  const found = new Map<number, Found | undefined>();
+  const leaders = new Set<number>();
+  const work: number[] = [];
+  const inside = (pc: number): boolean => pc >= extent.start && pc < extent.end;
+  const lead = (pc: number): void => {
+    if (!inside(pc)) return;
+    if (!leaders.has(pc)) {
+      leaders.add(pc);
+      work.push(pc);
+    }
+  };
+  for (const start of starts) lead(start);
+  for (let from = work.pop(); from !== undefined; from = work.pop()) {
+    let pc = from;
+    while (inside(pc) && !found.has(pc)) {
+      const here = found.size < MAX_INSTRUCTIONS ? look(code, pc, delaySlot) : undefined;
+      found.set(pc, here);
+      if (here === undefined) {
+        const trapping = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;
+        if (trapping !== undefined && isSyscall(trapping)) {
+          resumes.push(pc + trapping.length);
+          lead(pc + trapping.length);
+        }
+        break;
+      }
+      if (here.flow.kind === 'branch') {
+        if (here.flow.target !== undefined && here.flow.transfer !== 'call') lead(here.flow.target);
+        if (here.flow.conditional || here.flow.transfer === 'call') lead(here.flow.next);
+        break;
+      }
+      pc = here.next;
+    }
+  }
+
+  // Cut what is too long, then make the blocks.
+  for (const leader of [...leaders]) {
+    let pc = leader;
+    let count = 0;
+    for (let here = found.get(pc); here !== undefined && here.flow.kind === 'fall'; here = found.get(pc)) {
+      pc = here.next;
+      if (leaders.has(pc)) break;
+      if (++count >= MAX_BLOCK) {
+        leaders.add(pc);
+        count = 0;
+      }
+    }
+  }
+  const blocks = [...leaders].sort((a, b) => a - b).map((pc) => makeBlock(pc, found, leaders));
+  return { blocks, resumes };
+}
+
+function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, leaders: ReadonlySet<number>): Block {
+  const items: Item[] = [];
+  let count = 0;
+  let pc = start;
+  for (;;) {
+    if (pc !== start && leaders.has(pc)) return { pc: start, items, flow: { kind: 'fall', next: pc }, count };
+    const here = found.get(pc);
+    if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc }, count };
+    items.push(here.item);
+    count += here.item.slot === undefined ? 1 : 2;
+    if (here.flow.kind === 'branch') return { pc: start, items, flow: here.flow, count };
+    pc = here.next;
+  }
+}

@@ -1,0 +1,346 @@
+// The compiler as the machine sees it: what to compile when, where compiled code is found, and how it is left behind when code changes.
+
+import type { Compiler, CompilerParts, MakeCompiler } from '../engine/compiler.ts';
+import type { CodePage } from '../engine/decode.ts';
+import {
+  CELL_SIZE,
+  CELLS,
+  CELLS_END,
+  JUMP_BITS,
+  JUMP_ENTRY,
+  JUMPS,
+  LEFT_FLAG,
+  PAGE_SIZE,
+  REMAINING,
+  STRETCH_END,
+} from '../engine/layout.ts';
+import { GuestFault } from '../engine/memory.ts';
+import { type Extent, findBlocks } from './blocks.ts';
+import { driverModule, unitType } from './driver.ts';
+import { HELPERS } from './lower.ts';
+import { POLICY, type Policy } from './policy.ts';
+import { HELPER_TYPES, helpers, type MissCounts } from './runtime.ts';
+import { jumpHash, type Plan, plan, UNIT_TYPE, Unit } from './unit.ts';
+import { Usages } from './usage.ts';
+import { assemble } from './wasm.ts';
+
+/** Where functions begin and end, from the program's own tables. */
+export type FunctionExtents = (pc: number) => Extent | undefined;
+
+/** What the compiler has done. */
+export interface CompilerStats {
+  modules: number;
+  units: number;
+  instructions: number;
+  /** Bytes of WebAssembly. */
+  bytes: number;
+  /** Milliseconds spent compiling, the host's part of it included. */
+  milliseconds: number;
+  flushes: number;
+  /** Entries into compiled code from outside. */
+  enters: number;
+  misses: MissCounts;
+}
+
+export interface CompilerOptions {
+  readonly extents?: FunctionExtents | undefined;
+  readonly policy?: Partial<Policy> | undefined;
+  /** Receives the live counters. */
+  readonly onStats?: ((stats: CompilerStats) => void) | undefined;
+}
+
+/** Where control can come into compiled code. */
+interface Entry {
+  readonly slot: number;
+  readonly number: number;
+}
+
+const isUnit = (value: unknown): value is (...args: number[]) => unknown => typeof value === 'function';
+
+class JitCompiler implements Compiler {
+  readonly #parts: CompilerParts;
+  readonly #extents: FunctionExtents | undefined;
+  readonly #policy: Policy;
+  readonly #usages: Usages;
+  readonly #table: WebAssembly.Table;
+  readonly #imports: WebAssembly.Imports;
+  readonly #memoryPages: number;
+  readonly #drive: (slot: number, entry: number, remaining: number) => number;
+  readonly stats: CompilerStats = {
+    modules: 0,
+    units: 0,
+    instructions: 0,
+    bytes: 0,
+    milliseconds: 0,
+    flushes: 0,
+    enters: 0,
+    misses: { loads: 0, stores: 0 },
+  };
+  /** By number: what `-heat` says. Number 0 is unused. */
+  #entries: (Entry | undefined)[] = [undefined];
+  readonly #byPc = new Map<number, Entry>();
+  /** Starts of the units that exist, with the addresses inside at which entry was asked for besides. */
+  readonly #units = new Map<number, number[]>();
+  readonly #cells = new Map<number, number>();
+  #nextCell = CELLS;
+  #nextSlot = 0;
+  /** Pages that compiled code came from. */
+  readonly #pages = new Set<number>();
+
+  constructor(parts: CompilerParts, options: CompilerOptions) {
+    this.#parts = parts;
+    this.#extents = options.extents;
+    this.#policy = { ...POLICY, ...options.policy };
+    this.#usages = new Usages(parts.isa.registers);
+    const { memory, isa } = parts;
+    this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
+    this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
+    this.#imports = {
+      e: { m: memory.wasm, t: this.#table },
+      h: helpers(isa.variant, memory, this.stats.misses) as WebAssembly.ModuleImports,
+    };
+    const driver = new WebAssembly.Instance(
+      new WebAssembly.Module(driverModule(isa, this.#memoryPages)),
+      this.#imports,
+    );
+    this.#drive = driver.exports.drive as (slot: number, entry: number, remaining: number) => number;
+    this.#clearJumps();
+    options.onStats?.(this.stats);
+  }
+
+  run(): void {
+    const { memory, state, code, now } = this.#parts;
+    const { i32 } = memory;
+    const remainingWord = REMAINING >>> 2;
+    const leftWord = LEFT_FLAG >>> 2;
+    const endWord = STRETCH_END >>> 2;
+    for (;;) {
+      const remaining = i32[remainingWord]!;
+      if (remaining <= 0) return;
+      const pc = state.pc;
+      const entry = this.#byPc.get(pc);
+      if (entry === undefined) return;
+      const slice = Math.min(remaining, this.#policy.slice);
+      const end = now() + slice;
+      i32[endWord] = end | 0;
+      i32[endWord + 1] = Math.floor(end / 2 ** 32);
+      i32[leftWord] = 0;
+      this.#cacheJump(pc, entry);
+      this.stats.enters++;
+      const left = this.#drive(entry.slot, entry.number, slice);
+      i32[remainingWord] = remaining - (slice - left);
+      if (left === slice) return;
+      // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
+      if (i32[leftWord] === 0 && !this.#byPc.has(state.pc)) {
+        this.#arriveFromCompiled(state.pc);
+        if (!this.#byPc.has(state.pc)) return;
+      }
+      void code;
+    }
+  }
+
+  #arriveFromCompiled(pc: number): void {
+    if (pc % this.#parts.isa.quantum !== 0) return;
+    try {
+      this.arrived(pc, this.#parts.code.page(pc));
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error;
+    }
+  }
+
+  arrived(pc: number, page: CodePage): boolean {
+    const offset = pc % PAGE_SIZE;
+    const heat = page.heat[offset]!;
+    if (heat < 0) return true;
+    page.heat[offset] = heat + 1;
+    if (heat + 1 !== this.#policy.threshold) return false;
+    this.#compile(pc);
+    return page.heat[offset]! < 0;
+  }
+
+  invalidate(page: number): void {
+    if (this.#pages.has(page)) this.flush();
+  }
+
+  /** Forgets all compiled code. None of it is running: a store to code leaves it first. */
+  flush(): void {
+    this.stats.flushes++;
+    for (const page of this.#parts.code.pages()) page.heat.fill(0);
+    this.#entries = [undefined];
+    this.#byPc.clear();
+    this.#units.clear();
+    this.#pages.clear();
+    const { i32 } = this.#parts.memory;
+    for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;
+    for (let i = 0; i < this.#nextSlot; i++) this.#table.set(i, null);
+    this.#nextSlot = 0;
+    this.#clearJumps();
+  }
+
+  // Jumps and links
+
+  #clearJumps(): void {
+    const { i32 } = this.#parts.memory;
+    // A tag that hashes to another entry matches nothing.
+    for (let i = 0; i < 1 << JUMP_BITS; i++) {
+      const at = (JUMPS + i * JUMP_ENTRY) >>> 2;
+      i32[at] = i === 0 ? this.#parts.isa.quantum : 0;
+      i32[at + 1] = 0;
+    }
+  }
+
+  #cacheJump(pc: number, entry: Entry): void {
+    const { i32 } = this.#parts.memory;
+    const at = (JUMPS + jumpHash(this.#parts.isa, pc)) >>> 2;
+    i32[at] = pc | 0;
+    i32[at + 1] = Math.floor(pc / 2 ** 32);
+    i32[at + 2] = entry.slot;
+    i32[at + 3] = entry.number;
+  }
+
+  #cell(pc: number): number {
+    let cell = this.#cells.get(pc);
+    if (cell === undefined) {
+      if (this.#nextCell + CELL_SIZE > CELLS_END) throw new CacheFull('link cells');
+      cell = this.#nextCell;
+      this.#nextCell += CELL_SIZE;
+      this.#cells.set(pc, cell);
+      this.#link(cell, this.#byPc.get(pc));
+    }
+    return cell;
+  }
+
+  #link(cell: number, entry: Entry | undefined): void {
+    const { i32 } = this.#parts.memory;
+    i32[cell >>> 2] = entry?.slot ?? -1;
+    i32[(cell >>> 2) + 1] = entry?.number ?? 0;
+  }
+
+  // Compiling
+
+  #extentOf(pc: number): { start: number; extent: Extent } {
+    const extent = this.#extents?.(pc);
+    if (extent !== undefined) return { start: extent.start, extent };
+    const { reach } = this.#policy;
+    return { start: pc, extent: { start: Math.max(pc - reach, 0), end: pc + reach } };
+  }
+
+  #plan(pc: number): Plan | undefined {
+    const { code, isa } = this.#parts;
+    const { start, extent } = this.#extentOf(pc);
+    const also = this.#units.get(start) ?? [];
+    if (also.length > this.#policy.maxExtraEntries) return undefined;
+    const wanted = also.includes(pc) || pc === start ? also : [...also, pc];
+    const { blocks, resumes } = findBlocks(code, [start, ...wanted], extent, isa.variant.delaySlot);
+    if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
+    this.#units.set(start, wanted);
+    return plan(start, wanted, blocks, resumes);
+  }
+
+  /** What to compile along: the functions that this one calls and that have been called before. */
+  #callees(p: Plan): number[] {
+    const out: number[] = [];
+    for (const { flow } of p.blocks) {
+      if (flow.kind !== 'branch' || flow.target === undefined) continue;
+      const { target } = flow;
+      if (p.blocks.some((b) => b.pc === target) || this.#byPc.has(target)) continue;
+      try {
+        const heat = this.#parts.code.page(target).heat[target % PAGE_SIZE]!;
+        if (heat >= this.#policy.alongThreshold) out.push(target);
+      } catch (error) {
+        if (!(error instanceof GuestFault)) throw error;
+      }
+    }
+    return out;
+  }
+
+  #compile(pc: number): void {
+    const began = performance.now();
+    const plans: Plan[] = [];
+    const queue = [pc];
+    const queued = new Set(queue);
+    let size = 0;
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const made = this.#plan(next);
+      if (made === undefined) continue;
+      plans.push(made);
+      size += made.instructions;
+      if (size > this.#policy.batchInstructions) break;
+      for (const callee of this.#callees(made)) {
+        const { start } = this.#extentOf(callee);
+        if (queued.has(start)) continue;
+        queued.add(start);
+        queue.push(callee);
+      }
+    }
+    if (plans.length > 0) {
+      try {
+        this.#build(plans);
+      } catch (error) {
+        if (!(error instanceof CacheFull)) throw error;
+        this.flush();
+        this.#cells.clear();
+        this.#nextCell = CELLS;
+      }
+    }
+    this.stats.milliseconds += performance.now() - began;
+  }
+
+  #build(plans: readonly Plan[]): void {
+    const { isa } = this.#parts;
+    const near = new Map<number, { index: number; entry: number }>();
+    for (const [i, p] of plans.entries())
+      for (const [k, pc] of p.entries.entries()) near.set(pc, { index: HELPERS.length + i, entry: k + 1 });
+    const links = { near: (pc: number) => near.get(pc), cell: (pc: number) => this.#cell(pc) };
+    const bodies = plans.map((p) => ({
+      type: UNIT_TYPE,
+      body: new Unit(isa, this.#usages, p, links).emit(),
+      name: `f${p.start.toString(16)}`,
+    }));
+    const bytes = assemble({
+      types: [unitType(isa), ...HELPERS.map((h) => HELPER_TYPES[h])],
+      functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
+      memoryPages: this.#memoryPages,
+      bodies,
+    });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
+    for (const [i, p] of plans.entries()) {
+      const slot = this.#nextSlot++;
+      if (slot >= this.#table.length) this.#table.grow(this.#table.length);
+      const unit = instance.exports[bodies[i]!.name];
+      if (!isUnit(unit)) throw new Error('a module without its function');
+      this.#table.set(slot, unit as unknown as WebAssembly.ExportValue);
+      for (const [k, pc] of p.entries.entries()) this.#register(pc, { slot, number: k + 1 });
+      for (const block of p.blocks)
+        for (const item of block.items) {
+          this.#pages.add(Math.floor(item.pc / PAGE_SIZE));
+          this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));
+        }
+      this.stats.units++;
+      this.stats.instructions += p.instructions;
+    }
+    this.stats.modules++;
+    this.stats.bytes += bytes.length;
+  }
+
+  #register(pc: number, entry: Entry): void {
+    this.#byPc.set(pc, entry);
+    const page = this.#parts.code.page(pc);
+    page.heat[pc % PAGE_SIZE] = -this.#entries.length;
+    this.#entries.push(entry);
+    const cell = this.#cells.get(pc);
+    if (cell !== undefined) this.#link(cell, entry);
+    this.#cacheJump(pc, entry);
+  }
+}
+
+/** A table of fixed size is full: everything is dropped and begins anew. */
+class CacheFull extends Error {
+  override readonly name = 'CacheFull';
+}
+
+/** A compiler for a machine: `new Machine(isa, { limit, compiler: jit() })`. */
+export const jit =
+  (options: CompilerOptions = {}): MakeCompiler =>
+  (parts) =>
+    new JitCompiler(parts, options);

@@ -1,0 +1,98 @@
+// What compiled code calls back: accesses that miss the TLB, NaN rules, wide division. All rare; all in terms of the engine's own rules.
+
+import type { Variant } from '../../isa/dsl/variant.ts';
+import { convertNan, propagateNan } from '../engine/float.ts';
+import { SCRATCH } from '../engine/layout.ts';
+import { GuestFault, type Memory } from '../engine/memory.ts';
+import { type Helper, unpackAccess } from './lower.ts';
+import { type FunctionType, I32, I64 } from './wasm.ts';
+
+export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
+  load: { parameters: [I32, I32, I32], results: [I32] },
+  store: { parameters: [I32, I32, I32], results: [I32] },
+  nan32: { parameters: [I32, I32], results: [I32] },
+  nan64: { parameters: [I64, I64], results: [I64] },
+  widenNan: { parameters: [I32], results: [I64] },
+  narrowNan: { parameters: [I64], results: [I32] },
+  divu128: { parameters: [I64, I64, I64], results: [I64] },
+  remu128: { parameters: [I64, I64, I64], results: [I64] },
+};
+
+/** Counts of what went out of line. */
+export interface MissCounts {
+  loads: number;
+  stores: number;
+}
+
+/**
+ * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
+ * execute the instruction: it faults, or it changes code.
+ */
+export function helpers(variant: Variant, memory: Memory, counts: MissCounts): Readonly<Record<Helper, unknown>> {
+  const { u8, i32 } = memory;
+  const rule = variant.nan;
+  const scratchWord = SCRATCH >>> 2;
+  const load = (low: number, high: number, packed: number): number => {
+    const { bytes, align } = unpackAccess(packed);
+    const address = (high >>> 0) * 2 ** 32 + (low >>> 0);
+    counts.loads++;
+    if (align !== 'any' && address % bytes !== 0) return 1;
+    try {
+      const host = memory.translate(address, 'read');
+      if ((host & 7) + bytes <= 8 || (!memory.bigEndian && (host & 4095) + bytes <= 4096)) {
+        if (memory.bigEndian) {
+          i32[scratchWord] = 0;
+          i32[scratchWord + 1] = 0;
+          for (let i = 0; i < bytes; i++) u8[SCRATCH + bytes - 1 - i] = u8[(host + i) ^ 7]!;
+        } else u8.copyWithin(SCRATCH, host, host + bytes);
+        return 0;
+      }
+      memory.translate(address + bytes - 1, 'read');
+      for (let i = 0; i < bytes; i++) u8[SCRATCH + (memory.bigEndian ? bytes - 1 - i : i)] = memory.readU8(address + i);
+      return 0;
+    } catch (error) {
+      if (error instanceof GuestFault) return 1;
+      throw error;
+    }
+  };
+  const store = (low: number, high: number, packed: number): number => {
+    const { bytes, align } = unpackAccess(packed);
+    const address = (high >>> 0) * 2 ** 32 + (low >>> 0);
+    counts.stores++;
+    if (align !== 'any' && address % bytes !== 0) return 1;
+    if (memory.holdsCode(address) || memory.holdsCode(address + bytes - 1)) return 1;
+    try {
+      const host = memory.translate(address, 'write');
+      if (!memory.bigEndian && (host & 4095) + bytes <= 4096) {
+        u8.copyWithin(host, SCRATCH, SCRATCH + bytes);
+        return 0;
+      }
+      if (bytes > 1) memory.translate(address + bytes - 1, 'write');
+      for (let i = 0; i < bytes; i++)
+        memory.writeU8(address + i, u8[SCRATCH + (memory.bigEndian ? bytes - 1 - i : i)]!);
+      return 0;
+    } catch (error) {
+      if (error instanceof GuestFault) return 1;
+      throw error;
+    }
+  };
+  const wide =
+    (quotient: boolean) =>
+    (hi: bigint, lo: bigint, divisor: bigint): bigint => {
+      const by = BigInt.asUintN(64, divisor);
+      if (by === 0n) return 0n;
+      const dividend = (BigInt.asUintN(64, hi) << 64n) | BigInt.asUintN(64, lo);
+      return BigInt.asIntN(64, quotient ? dividend / by : dividend % by);
+    };
+  return {
+    load,
+    store,
+    nan32: (a: number, b: number) =>
+      Number(BigInt.asIntN(32, propagateNan(rule, 32, [BigInt(a >>> 0), BigInt(b >>> 0)]))),
+    nan64: (a: bigint, b: bigint) => propagateNan(rule, 64, [BigInt.asUintN(64, a), BigInt.asUintN(64, b)]),
+    widenNan: (a: number) => convertNan(rule, 32, BigInt(a >>> 0)),
+    narrowNan: (a: bigint) => Number(BigInt.asIntN(32, convertNan(rule, 64, BigInt.asUintN(64, a)))),
+    divu128: wide(true),
+    remu128: wide(false),
+  };
+}

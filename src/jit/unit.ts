@@ -1,0 +1,837 @@
+// One guest function as one WebAssembly function.
+//
+// Signature: (entry, remaining, depth) → (pc, remaining). `entry` numbers the place to begin at; `remaining` is the budget in
+// instructions; `depth` counts down the calls that may still nest on the host's stack. The function runs until control leaves it and
+// returns the address where it goes on, or LEFT when it stands in the state block, because the evaluator is to take over.
+//
+// Calls nest: a guest call is a host call, and when the callee returns with another address than that after the call (another goroutine,
+// a signal, an exhausted budget) the caller returns it on, up to the driver. So the host's stack predicts the guest's returns and is
+// never needed to be right: all that it holds is where control is expected.
+//
+// Registers are locals. They are stored to the state block where control leaves, and loaded again after a call. At a fault or an
+// exhausted budget everything that the function writes is stored (one stub for all such places), so that the state is exact.
+
+import type { Isa } from '../../isa/dsl/isa.ts';
+import type { Register } from '../../isa/dsl/registers.ts';
+import { JUMP_BITS, JUMP_ENTRY, JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
+import type { Block, Flow, Item } from './blocks.ts';
+import { Lowering, type Surroundings, valueType } from './lower.ts';
+import { type Analysis, analyse, Shape } from './shape.ts';
+import { RegisterSet, type Usage, type Usages } from './usage.ts';
+import { Code, I32, I64, type Label, OP, SIMD } from './wasm.ts';
+
+/** Parameters of every unit, by index. */
+const ENTRY = 0;
+const LEFT_BUDGET = 1;
+const DEPTH = 2;
+
+/** What a unit can call and jump to by name. */
+export interface Links {
+  /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
+  near(pc: number): { readonly index: number; readonly entry: number } | undefined;
+  /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
+  cell(pc: number): number;
+}
+
+/** A unit before it is emitted. */
+export interface Plan {
+  readonly start: number;
+  readonly blocks: readonly Block[];
+  /** Addresses at which control may come in; the entry number of each is its index plus one. */
+  readonly entries: readonly number[];
+  readonly instructions: number;
+}
+
+/** Index of the unit's function type in its module. */
+export const UNIT_TYPE = 0;
+
+interface Graphs {
+  readonly successors: readonly (readonly number[])[];
+  readonly labelled: ReadonlySet<number>;
+  readonly analysis: Analysis;
+  /** For each dispatching node: the node to branch to by entry number; 0 is the loop's own body. */
+  readonly dispatch: ReadonlyMap<number, readonly number[]>;
+  /** Nodes that load registers and go on at a block. */
+  readonly stubs: ReadonlyMap<number, number>;
+  /** The node to go to for each block: itself or the dispatching node before it. */
+  readonly nodeOf: readonly number[];
+  /** Edges that go through the root, by `from * n + to`: the entry number to set. */
+  readonly through: ReadonlyMap<string, number>;
+  /** Nodes that clear the entry number and go on at a block, for edges through the root. */
+  readonly arrivals: ReadonlyMap<number, number>;
+}
+
+const ROOT = 0;
+
+/** Static successors of a block, by address. */
+export function successorsOf(flow: Flow): readonly number[] {
+  switch (flow.kind) {
+    case 'fall':
+      return [flow.next];
+    case 'leave':
+      return [];
+    case 'branch': {
+      if (flow.transfer === 'call') return [flow.next];
+      const targets: number[] = [];
+      if (flow.target !== undefined) targets.push(flow.target);
+      if (flow.conditional) targets.push(flow.next);
+      return targets;
+    }
+  }
+}
+
+/** Decides where a unit can be entered. */
+export function plan(
+  start: number,
+  also: readonly number[],
+  blocks: readonly Block[],
+  resumes: readonly number[],
+): Plan {
+  const index = new Map(blocks.map((b, i) => [b.pc, i]));
+  const entries = new Set<number>([start]);
+  for (const pc of [...also, ...resumes]) if (index.has(pc)) entries.add(pc);
+  for (const block of blocks) {
+    if (block.flow.kind === 'branch' && block.flow.transfer === 'call' && index.has(block.flow.next))
+      entries.add(block.flow.next);
+  }
+  const { analysis } = baseGraph(blocks, index, [...entries]);
+  for (const header of analysis.loops.keys()) if (header !== ROOT) entries.add(blocks[header - 1]!.pc);
+  const instructions = blocks.reduce((sum, b) => sum + b.count, 0);
+  return { start, blocks, entries: [...entries], instructions };
+}
+
+/** The blocks as nodes 1 … n under a root that leads to each place from outside. Irreducible edges are cut, their targets rooted. */
+function baseGraph(
+  blocks: readonly Block[],
+  index: ReadonlyMap<number, number>,
+  outside: readonly number[],
+): { successors: number[][]; analysis: Analysis; cut: [number, number][] } {
+  const successors: number[][] = [[]];
+  for (const block of blocks) {
+    const nodes: number[] = [];
+    for (const pc of successorsOf(block.flow)) {
+      const i = index.get(pc);
+      if (i !== undefined && !nodes.includes(i + 1)) nodes.push(i + 1);
+    }
+    successors.push(nodes);
+  }
+  // The loops are those of the function as it is; returns from calls come in besides. So only what nothing else reaches is rooted.
+  successors[ROOT]!.push(index.get(outside[0]!)! + 1);
+  for (;;) {
+    const reached = analyse(successors);
+    const missing = outside.map((pc) => index.get(pc)! + 1).find((node) => reached.order[node] === -1);
+    if (missing === undefined) break;
+    successors[ROOT]!.push(missing);
+  }
+  const cut: [number, number][] = [];
+  for (;;) {
+    const analysis = analyse(successors);
+    if (analysis.irreducible.length === 0) return { successors, analysis, cut };
+    for (const [from, to] of analysis.irreducible) {
+      successors[from] = successors[from]!.filter((node) => node !== to);
+      if (!successors[ROOT]!.includes(to)) successors[ROOT]!.push(to);
+      cut.push([from, to]);
+    }
+  }
+}
+
+function buildGraphs(p: Plan, index: ReadonlyMap<number, number>): Graphs {
+  const { successors: base, analysis, cut } = baseGraph(p.blocks, index, p.entries);
+  const successors = base.map((nodes) => [...nodes]);
+  const labelled = new Set<number>();
+  const nodeOf = successors.map((_, node) => node);
+  const dispatch = new Map<number, number[]>();
+  const stubs = new Map<number, number>();
+  const arrivals = new Map<number, number>();
+  const through = new Map<string, number>();
+  const add = (): number => successors.push([]) - 1;
+  const dispatcher = new Map<number, number>();
+  const dispatcherOf = (header: number): number => {
+    let node = dispatcher.get(header);
+    if (node === undefined) {
+      node = add();
+      dispatcher.set(header, node);
+      dispatch.set(node, [header]);
+      nodeOf[header] = node;
+    }
+    return node;
+  };
+  dispatch.set(ROOT, []);
+
+  /** Makes entry number `number` lead from the root, down through the loops around the block, to `leaf`. */
+  const route = (number: number, block: number, leaf: number): void => {
+    const around = [...analysis.loops]
+      .filter(([header, body]) => header !== ROOT && header !== block && body.has(block))
+      .sort((a, b) => b[1].size - a[1].size)
+      .map(([header]) => header);
+    let at = ROOT;
+    for (const header of around) {
+      const next = dispatcherOf(header);
+      dispatch.get(at)![number] = next;
+      at = next;
+    }
+    dispatch.get(at)![number] = leaf;
+  };
+  for (const [i, pc] of p.entries.entries()) {
+    const block = index.get(pc)! + 1;
+    const stub = add();
+    stubs.set(stub, block);
+    route(i + 1, block, stub);
+  }
+  let number = p.entries.length;
+  const arrivalNumber = new Map<number, number>();
+  for (const [from, to] of cut) {
+    let entry = arrivalNumber.get(to);
+    if (entry === undefined) {
+      entry = ++number;
+      arrivalNumber.set(to, entry);
+      const arrival = add();
+      arrivals.set(arrival, to);
+      route(entry, to, arrival);
+    }
+    through.set(`${from},${to}`, entry);
+    successors[from]!.push(ROOT);
+  }
+
+  // Edges into a loop's header go to its dispatcher; dispatchers and the root lead to what their tables name.
+  successors[ROOT] = [];
+  for (const nodes of successors) for (const [i, node] of nodes.entries()) nodes[i] = nodeOf[node] ?? node;
+  for (const [node, targets] of dispatch) {
+    for (const target of targets) {
+      if (target === undefined) continue;
+      if (!successors[node]!.includes(target)) successors[node]!.push(target);
+      labelled.add(target);
+    }
+  }
+  for (const [node, block] of [...stubs, ...arrivals]) successors[node]!.push(nodeOf[block]!);
+  return { successors, labelled, analysis: analyse(successors), dispatch, stubs, nodeOf, through, arrivals };
+}
+
+export class Unit implements Surroundings {
+  readonly code = new Code(3);
+  readonly variant;
+  readonly #isa: Isa;
+  readonly #plan: Plan;
+  readonly #usages: Usages;
+  readonly #links: Links;
+  readonly #wide: boolean;
+  readonly #index: ReadonlyMap<number, number>;
+  readonly #registers: readonly Register[];
+  readonly #locals: Int32Array;
+  readonly #lowering: Lowering;
+  readonly #exitPc: number;
+  readonly #result: number;
+  /** Registers that the unit sets, and per block: what may differ from the state block, and what is read, at its beginning. */
+  readonly #written = new RegisterSet();
+  readonly #dirty: RegisterSet[];
+  readonly #live: RegisterSet[];
+  #leaveClean: Label = 0;
+  #leaveDirty: Label = 0;
+  // Where emission stands
+  #block: Block;
+  #executed = 0;
+  #itemPc = 0;
+  #dirtyNow = new RegisterSet();
+  /** Within a delay slot: pushes the address where control goes afterwards, as i64. */
+  #pending: (() => void) | undefined;
+
+  constructor(isa: Isa, usages: Usages, p: Plan, links: Links) {
+    this.#isa = isa;
+    this.variant = isa.variant;
+    this.#wide = isa.variant.width === 64;
+    this.#plan = p;
+    this.#usages = usages;
+    this.#links = links;
+    this.#block = p.blocks[0]!;
+    this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
+    this.#registers = isa.registers.all;
+    this.#locals = new Int32Array(this.#registers.length).fill(-1);
+    this.#lowering = new Lowering(this);
+    this.#exitPc = this.code.local(this.#wide ? I64 : I32);
+    this.#result = this.code.local(this.#wide ? I64 : I32);
+    this.#dirty = p.blocks.map(() => new RegisterSet());
+    this.#live = p.blocks.map(() => new RegisterSet());
+  }
+
+  /** The body of the function. */
+  emit(): Uint8Array {
+    this.#flowDirty();
+    this.#flowLive();
+    const graphs = buildGraphs(this.#plan, this.#index);
+    if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
+    const { code } = this;
+    this.#leaveClean = code.block();
+    this.#leaveDirty = code.block();
+    const shape = new Shape(code, graphs, graphs.analysis, (node, s) => this.#node(node, s, graphs));
+    shape.emit();
+    code.op(OP.unreachable);
+    code.end();
+    this.#store(this.#written);
+    code.end();
+    code.i32(0);
+    code.get(this.#exitPc);
+    code.memory(this.#wide ? OP.i64_store : OP.i32_store, STATE + this.#isa.registers.control.pc.offset);
+    code.i32(0);
+    code.i32(1);
+    code.memory(OP.i32_store, LEFT_FLAG);
+    this.#word(-1);
+    code.get(LEFT_BUDGET);
+    return code.body();
+  }
+
+  // Surroundings of the lowering
+
+  local(register: Register): number {
+    const index = this.#usages.indexOf.get(register)!;
+    let local = this.#locals[index]!;
+    if (local < 0) {
+      local = this.code.local(valueType(register.type));
+      this.#locals[index] = local;
+    }
+    return local;
+  }
+
+  leave(): void {
+    this.#leaveAt(this.#itemPc, this.#executed);
+  }
+
+  cycles(): void {
+    const { code } = this;
+    code.i32(0);
+    code.memory(OP.i64_load, STRETCH_END);
+    code.get(LEFT_BUDGET);
+    code.i32(this.#block.count - this.#executed);
+    code.op(OP.i32_add);
+    code.op(OP.i64_extend_i32_s);
+    code.op(OP.i64_sub);
+  }
+
+  // Data flow
+
+  #sequence(block: Block): Usage[] {
+    const out: Usage[] = [];
+    for (const item of block.items) {
+      out.push(this.#usages.of(item.instruction.list));
+      if (item.slot !== undefined) out.push(this.#usages.of(item.slot.list));
+    }
+    return out;
+  }
+
+  #blockSuccessors(block: Block): number[] {
+    const out: number[] = [];
+    for (const pc of successorsOf(block.flow)) {
+      const i = this.#index.get(pc);
+      if (i !== undefined) out.push(i);
+    }
+    return out;
+  }
+
+  #isCall(block: Block): boolean {
+    return block.flow.kind === 'branch' && block.flow.transfer === 'call';
+  }
+
+  #flowDirty(): void {
+    const { blocks } = this.#plan;
+    const sets = blocks.map((block) => {
+      const all = new RegisterSet();
+      for (const usage of this.#sequence(block)) all.addAll(usage.sets);
+      this.#written.addAll(all);
+      return all;
+    });
+    const work = blocks.map((_, i) => i);
+    for (let i = work.pop(); i !== undefined; i = work.pop()) {
+      const block = blocks[i]!;
+      if (this.#isCall(block)) continue;
+      const out = this.#dirty[i]!.copy();
+      out.addAll(sets[i]!);
+      for (const next of this.#blockSuccessors(block)) if (this.#dirty[next]!.addAll(out)) work.push(next);
+    }
+  }
+
+  #flowLive(): void {
+    const { blocks } = this.#plan;
+    const predecessors: number[][] = blocks.map(() => []);
+    for (const [i, block] of blocks.entries())
+      for (const next of this.#blockSuccessors(block)) predecessors[next]!.push(i);
+    const queued = new Uint8Array(blocks.length).fill(1);
+    const work = blocks.map((_, i) => i);
+    for (let i = work.pop(); i !== undefined; i = work.pop()) {
+      queued[i] = 0;
+      const block = blocks[i]!;
+      const live = this.#liveAfter(i);
+      this.#backward(i, live, undefined);
+      if (block.count > 0 && !this.#dirty[i]!.empty) live.addAll(this.#written);
+      if (!this.#live[i]!.addAll(live)) continue;
+      for (const p of predecessors[i]!) {
+        if (queued[p] === 1) continue;
+        queued[p] = 1;
+        work.push(p);
+      }
+    }
+  }
+
+  /** What may differ from the state block at a block's end. */
+  #dirtyAtEnd(i: number): RegisterSet {
+    const dirty = this.#dirty[i]!.copy();
+    for (const usage of this.#sequence(this.#plan.blocks[i]!)) dirty.addAll(usage.sets);
+    return dirty;
+  }
+
+  #liveAfter(i: number): RegisterSet {
+    const block = this.#plan.blocks[i]!;
+    const { flow } = block;
+    const live = new RegisterSet();
+    const dirty = this.#dirtyAtEnd(i);
+    if (flow.kind === 'leave') {
+      if (!dirty.empty) live.addAll(this.#written);
+      return live;
+    }
+    const next = this.#blockSuccessors(block);
+    if (!this.#isCall(block)) for (const n of next) live.addAll(this.#live[n]!);
+    if (
+      next.length < successorsOf(flow).length ||
+      this.#isCall(block) ||
+      (flow.kind === 'branch' && flow.target === undefined)
+    )
+      live.addAll(dirty);
+    return live;
+  }
+
+  /** Goes backwards through a block; with `needs`, notes which operations are needed, in reverse. */
+  #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
+    const block = this.#plan.blocks[i]!;
+    const sequence = this.#sequence(block);
+    const before: boolean[] = [];
+    const dirty = this.#dirty[i]!.copy();
+    for (const usage of sequence) {
+      before.push(!dirty.empty);
+      dirty.addAll(usage.sets);
+    }
+    const lists = block.items.flatMap((item) =>
+      item.slot === undefined ? [item.instruction.list] : [item.instruction.list, item.slot.list],
+    );
+    for (let k = sequence.length - 1; k >= 0; k--) {
+      const usage = sequence[k]!;
+      needs?.push(this.#usages.needed(lists[k]!, live));
+      this.#usages.before(usage, live);
+      if (usage.mayExit && before[k] === true) live.addAll(this.#written);
+    }
+  }
+
+  // Nodes
+
+  #node(node: number, shape: Shape, graphs: Graphs): void {
+    const { code } = this;
+    const table = graphs.dispatch.get(node);
+    if (table !== undefined) {
+      const fallback = table.find((t) => t !== undefined)!;
+      if (node !== ROOT) {
+        code.get(ENTRY);
+        code.op(OP.i32_eqz);
+        code.brIf(shape.label(table[0]!));
+      }
+      code.get(ENTRY);
+      const labels = Array.from({ length: table.length }, (_, i) => shape.label(table[i] ?? fallback));
+      code.brTable(labels, shape.label(fallback));
+      return;
+    }
+    const stub = graphs.stubs.get(node);
+    if (stub !== undefined) {
+      this.#load(this.#live[stub - 1]!);
+      code.i32(0);
+      code.set(ENTRY);
+      shape.go(node, graphs.nodeOf[stub]!);
+      return;
+    }
+    const arrival = graphs.arrivals.get(node);
+    if (arrival !== undefined) {
+      code.i32(0);
+      code.set(ENTRY);
+      shape.go(node, graphs.nodeOf[arrival]!);
+      return;
+    }
+    this.#emitBlock(node - 1, (pc) => {
+      const to = this.#index.get(pc)! + 1;
+      const number = graphs.through.get(`${node},${to}`);
+      if (number === undefined) {
+        shape.go(node, graphs.nodeOf[to]!);
+        return;
+      }
+      code.i32(number);
+      code.set(ENTRY);
+      shape.go(node, ROOT);
+    });
+  }
+
+  #emitBlock(i: number, go: (pc: number) => void): void {
+    const block = this.#plan.blocks[i]!;
+    this.#block = block;
+    this.#dirtyNow = this.#dirty[i]!.copy();
+    this.#pending = undefined;
+    const { code } = this;
+    if (block.count > 0) {
+      code.get(LEFT_BUDGET);
+      code.i32(block.count);
+      code.op(OP.i32_lt_s);
+      code.if();
+      this.#executed = block.count;
+      this.#leaveAt(block.pc, block.count);
+      code.end();
+      code.get(LEFT_BUDGET);
+      code.i32(block.count);
+      code.op(OP.i32_sub);
+      code.set(LEFT_BUDGET);
+    }
+    const needs: Uint8Array[] = [];
+    this.#backward(i, this.#liveAfter(i), needs);
+    needs.reverse();
+    let k = 0;
+    let executed = 0;
+    for (const item of block.items) {
+      this.#executed = executed;
+      this.#itemPc = item.pc;
+      const needed = needs[k++]!;
+      const branch = this.#lowering.instruction(item.instruction.list, needed, item.constants);
+      this.#dirtyNow.addAll(this.#usages.of(item.instruction.list).sets);
+      executed++;
+      if (branch === undefined) continue;
+      const slotNeeded = item.slot === undefined ? undefined : needs[k++]!;
+      if (item.slot !== undefined) executed++;
+      this.#transfer(item, branch, slotNeeded, go);
+      return;
+    }
+    this.#executed = executed;
+    if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
+    else if (block.flow.kind === 'leave') this.#leaveAt(block.flow.at, executed);
+  }
+
+  /** The slot of a branch, then the transfer. */
+  #transfer(
+    item: Item,
+    branch: NonNullable<ReturnType<Lowering['instruction']>>,
+    slotNeeded: Uint8Array | undefined,
+    go: (pc: number) => void,
+  ): void {
+    const { code } = this;
+    const lowering = this.#lowering;
+    const flow = this.#block.flow;
+    if (flow.kind !== 'branch') throw new Error('a branch in the middle of a block');
+    const { slot } = item;
+    const word = this.#wide ? I64 : I32;
+    let when: number | undefined;
+    let target: number | undefined;
+    const emitSlot = (): void => {
+      if (slot === undefined) return;
+      this.#executed++;
+      this.#itemPc = item.pc + item.instruction.length;
+      this.#pending = () => {
+        const aim = (): void => {
+          if (target !== undefined) code.get(target);
+          else this.#word(flow.target!);
+        };
+        if (when === undefined || branch.nullify !== undefined) aim();
+        else {
+          aim();
+          this.#word(flow.next);
+          code.get(when);
+          code.op(OP.select);
+        }
+        if (!this.#wide) code.op(OP.i64_extend_i32_u);
+      };
+      lowering.instruction(slot.list, slotNeeded!, []);
+      this.#dirtyNow.addAll(this.#usages.of(slot.list).sets);
+      this.#pending = undefined;
+      this.#executed++;
+    };
+    const pushWhen = (): void => {
+      if (when !== undefined) code.get(when);
+      else lowering.push(branch.when!);
+    };
+    if (slot !== undefined && slot.list.ops.length > 0) {
+      if (branch.when !== undefined) when = lowering.capture(branch.when);
+      if (flow.target === undefined) target = lowering.capture(branch.target);
+    } else if (flow.conditional && flow.target === undefined) {
+      when = lowering.capture(branch.when!);
+      target = lowering.capture(branch.target);
+    }
+    const arrive = (): void => {
+      if (flow.target !== undefined) {
+        if (flow.transfer === 'call') this.#call(flow.target, flow.next, go);
+        else this.#continue(flow.target, go);
+        return;
+      }
+      if (target === undefined) {
+        target = lowering.capture(branch.target);
+      }
+      if (flow.transfer === 'return') {
+        this.#store(this.#dirtyNow);
+        code.get(target);
+        code.get(LEFT_BUDGET);
+        code.op(OP.return);
+      } else if (flow.transfer === 'call') this.#callIndirect(target, flow.next, go);
+      else this.#jumpIndirect(target);
+      code.release(word, target);
+    };
+    if (!flow.conditional) {
+      emitSlot();
+      arrive();
+      return;
+    }
+    if (branch.nullify === undefined) {
+      if (slot !== undefined && slot.list.ops.length === 0) this.#executed += 2;
+      else emitSlot();
+      pushWhen();
+      code.if();
+      arrive();
+      code.end();
+      if (when !== undefined) code.release(I32, when);
+      this.#continue(flow.next, go);
+      return;
+    }
+    // Branch-likely: the slot belongs to the taken path, and is not an instruction executed on the other.
+    pushWhen();
+    code.if();
+    emitSlot();
+    arrive();
+    code.end();
+    code.get(LEFT_BUDGET);
+    code.i32(1);
+    code.op(OP.i32_add);
+    code.set(LEFT_BUDGET);
+    this.#continue(flow.next, go);
+  }
+
+  // Leaving and calling
+
+  #word(value: number): void {
+    if (this.#wide) this.code.i64(BigInt(value));
+    else this.code.i32(value | 0);
+  }
+
+  #load(registers: RegisterSet): void {
+    const { code } = this;
+    for (const i of registers.indexes()) {
+      const register = this.#registers[i]!;
+      code.i32(0);
+      if (register.type === 'v128') code.simdMemory(SIMD.v128_load, STATE + register.offset);
+      else code.memory(register.type === 'i64' ? OP.i64_load : OP.i32_load, STATE + register.offset);
+      code.set(this.local(register));
+    }
+  }
+
+  #store(registers: RegisterSet): void {
+    const { code } = this;
+    for (const i of registers.indexes()) {
+      const register = this.#registers[i]!;
+      code.i32(0);
+      code.get(this.local(register));
+      if (register.type === 'v128') code.simdMemory(SIMD.v128_store, STATE + register.offset);
+      else code.memory(register.type === 'i64' ? OP.i64_store : OP.i32_store, STATE + register.offset);
+    }
+  }
+
+  /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
+  #leaveAt(pc: number, executed: number): void {
+    const { code } = this;
+    if (this.#pending !== undefined) {
+      const { control } = this.#isa.registers;
+      code.i32(0);
+      this.#pending();
+      code.memory(OP.i64_store, STATE + control.pending.offset);
+      code.i32(0);
+      code.i32(1);
+      code.memory(OP.i32_store, STATE + control.slot.offset);
+    }
+    this.#word(pc);
+    code.set(this.#exitPc);
+    const undone = this.#block.count - executed;
+    if (undone !== 0) {
+      code.get(LEFT_BUDGET);
+      code.i32(undone);
+      code.op(OP.i32_add);
+      code.set(LEFT_BUDGET);
+    }
+    code.br(this.#dirtyNow.empty ? this.#leaveClean : this.#leaveDirty);
+  }
+
+  /** To a known address: a block of this unit, or another unit in tail position. */
+  #continue(pc: number, go: (pc: number) => void): void {
+    if (this.#index.has(pc)) {
+      go(pc);
+      return;
+    }
+    const { code } = this;
+    this.#store(this.#dirtyNow);
+    const cell = this.#links.cell(pc);
+    code.i32(0);
+    code.memory(OP.i32_load, cell);
+    code.i32(0);
+    code.op(OP.i32_ge_s);
+    code.if();
+    code.i32(0);
+    code.memory(OP.i32_load, cell + 4);
+    code.get(LEFT_BUDGET);
+    code.get(DEPTH);
+    code.i32(0);
+    code.memory(OP.i32_load, cell);
+    code.returnCallIndirect(UNIT_TYPE);
+    code.end();
+    this.#word(pc);
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+  }
+
+  /** Returns `pc` to the caller where no more calls may nest. */
+  #guardDepth(pushPc: () => void): void {
+    const { code } = this;
+    code.get(DEPTH);
+    code.op(OP.i32_eqz);
+    code.if();
+    pushPc();
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+    code.end();
+  }
+
+  #pushDepth(): void {
+    const { code } = this;
+    code.get(DEPTH);
+    code.i32(1);
+    code.op(OP.i32_sub);
+  }
+
+  #call(pc: number, next: number, go: (pc: number) => void): void {
+    const { code } = this;
+    this.#store(this.#dirtyNow);
+    this.#guardDepth(() => this.#word(pc));
+    const near = this.#links.near(pc);
+    if (near !== undefined) {
+      code.i32(near.entry);
+      code.get(LEFT_BUDGET);
+      this.#pushDepth();
+      code.call(near.index);
+    } else {
+      const cell = this.#links.cell(pc);
+      code.i32(0);
+      code.memory(OP.i32_load, cell);
+      code.i32(0);
+      code.op(OP.i32_lt_s);
+      code.if();
+      this.#word(pc);
+      code.get(LEFT_BUDGET);
+      code.op(OP.return);
+      code.end();
+      code.i32(0);
+      code.memory(OP.i32_load, cell + 4);
+      code.get(LEFT_BUDGET);
+      this.#pushDepth();
+      code.i32(0);
+      code.memory(OP.i32_load, cell);
+      code.callIndirect(UNIT_TYPE);
+    }
+    this.#afterCall(next, go);
+  }
+
+  /** The callee has returned with an address and what is left of the budget. */
+  #afterCall(next: number, go: (pc: number) => void): void {
+    const { code } = this;
+    code.set(LEFT_BUDGET);
+    code.tee(this.#result);
+    this.#word(next);
+    code.op(this.#wide ? OP.i64_ne : OP.i32_ne);
+    code.if();
+    code.get(this.#result);
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+    code.end();
+    const i = this.#index.get(next);
+    if (i === undefined) {
+      code.get(this.#result);
+      code.get(LEFT_BUDGET);
+      code.op(OP.return);
+      return;
+    }
+    this.#load(this.#live[i]!);
+    go(next);
+  }
+
+  /** Pushes whether the jump cache knows the address in `target`, leaving the entry's address in a local. */
+  #lookup(target: number, at: number): void {
+    const { code } = this;
+    emitJumpHash(code, this.#isa, target);
+    code.tee(at);
+    code.memory(this.#wide ? OP.i64_load : OP.i32_load, JUMPS);
+    code.get(target);
+    code.op(this.#wide ? OP.i64_eq : OP.i32_eq);
+  }
+
+  #callIndirect(target: number, next: number, go: (pc: number) => void): void {
+    const { code } = this;
+    this.#store(this.#dirtyNow);
+    this.#guardDepth(() => code.get(target));
+    const at = code.borrow(I32);
+    this.#lookup(target, at);
+    code.op(OP.i32_eqz);
+    code.if();
+    code.get(target);
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+    code.end();
+    code.get(at);
+    code.memory(OP.i32_load, JUMPS + 12);
+    code.get(LEFT_BUDGET);
+    this.#pushDepth();
+    code.get(at);
+    code.memory(OP.i32_load, JUMPS + 8);
+    code.callIndirect(UNIT_TYPE);
+    code.release(I32, at);
+    this.#afterCall(next, go);
+  }
+
+  #jumpIndirect(target: number): void {
+    const { code } = this;
+    this.#store(this.#dirtyNow);
+    const at = code.borrow(I32);
+    this.#lookup(target, at);
+    code.if();
+    code.get(at);
+    code.memory(OP.i32_load, JUMPS + 12);
+    code.get(LEFT_BUDGET);
+    code.get(DEPTH);
+    code.get(at);
+    code.memory(OP.i32_load, JUMPS + 8);
+    code.returnCallIndirect(UNIT_TYPE);
+    code.end();
+    code.get(target);
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+    code.release(I32, at);
+  }
+}
+
+/** Pushes the offset of an address's entry in the jump cache. `jumpHash` says the same to the host. */
+export function emitJumpHash(code: Code, isa: Isa, target: number): void {
+  const shift = Math.log2(isa.quantum);
+  const low = (): void => {
+    code.get(target);
+    if (isa.variant.width === 64) code.op(OP.i32_wrap_i64);
+  };
+  low();
+  if (shift > 0) {
+    code.i32(shift);
+    code.op(OP.i32_shr_u);
+  }
+  low();
+  code.i32(JUMP_BITS + shift);
+  code.op(OP.i32_shr_u);
+  code.op(OP.i32_xor);
+  code.i32((1 << JUMP_BITS) - 1);
+  code.op(OP.i32_and);
+  code.i32(Math.log2(JUMP_ENTRY));
+  code.op(OP.i32_shl);
+}
+
+export const jumpHash = (isa: Isa, pc: number): number => {
+  const index = (pc | 0) >>> Math.log2(isa.quantum);
+  return ((index ^ (index >>> JUMP_BITS)) & ((1 << JUMP_BITS) - 1)) * JUMP_ENTRY;
+};

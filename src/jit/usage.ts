@@ -1,0 +1,176 @@
+// What an op list reads and writes of the register file, and which of its operations matter when some results are dead.
+
+import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
+import { type OpList, operandsOf } from '../uop/ops.ts';
+
+/** A set of registers, by their index in the register file. At most 96. */
+export class RegisterSet {
+  a = 0;
+  b = 0;
+  c = 0;
+
+  add(index: number): void {
+    if (index < 32) this.a |= 1 << index;
+    else if (index < 64) this.b |= 1 << (index - 32);
+    else this.c |= 1 << (index - 64);
+  }
+
+  delete(index: number): void {
+    if (index < 32) this.a &= ~(1 << index);
+    else if (index < 64) this.b &= ~(1 << (index - 32));
+    else this.c &= ~(1 << (index - 64));
+  }
+
+  has(index: number): boolean {
+    const word = index < 32 ? this.a : index < 64 ? this.b : this.c;
+    return ((word >>> (index & 31)) & 1) !== 0;
+  }
+
+  get empty(): boolean {
+    return (this.a | this.b | this.c) === 0;
+  }
+
+  /** Adds all of another set; whether that changed anything. */
+  addAll(other: RegisterSet): boolean {
+    const { a, b, c } = this;
+    this.a |= other.a;
+    this.b |= other.b;
+    this.c |= other.c;
+    return this.a !== a || this.b !== b || this.c !== c;
+  }
+
+  removeAll(other: RegisterSet): void {
+    this.a &= ~other.a;
+    this.b &= ~other.b;
+    this.c &= ~other.c;
+  }
+
+  meets(other: RegisterSet): boolean {
+    return ((this.a & other.a) | (this.b & other.b) | (this.c & other.c)) !== 0;
+  }
+
+  copy(): RegisterSet {
+    const set = new RegisterSet();
+    set.addAll(this);
+    return set;
+  }
+
+  clear(): void {
+    this.a = 0;
+    this.b = 0;
+    this.c = 0;
+  }
+
+  *indexes(): IterableIterator<number> {
+    for (let i = 0; i < 96; i++) if (this.has(i)) yield i;
+  }
+}
+
+export interface Usage {
+  /** Registers read on account of accesses, traps and branches, whatever is dead. */
+  readonly always: RegisterSet;
+  /** Registers that are set. */
+  readonly sets: RegisterSet;
+  /** For each register that is set: which registers its value is made of. A register set twice has both. */
+  readonly sources: ReadonlyMap<number, RegisterSet>;
+  /** The instruction may leave the compiled code before it has changed anything. */
+  readonly mayExit: boolean;
+}
+
+/** Usages of op lists, each worked out once. */
+export class Usages {
+  readonly indexOf: ReadonlyMap<Register, number>;
+  readonly #cache = new WeakMap<OpList, Usage>();
+
+  constructor(registers: RegisterFile) {
+    if (registers.all.length > 96) throw new RangeError('a register file of more than 96 registers');
+    this.indexOf = new Map(registers.all.map((r, i) => [r, i]));
+  }
+
+  of(list: OpList): Usage {
+    let usage = this.#cache.get(list);
+    if (usage === undefined) {
+      usage = this.#make(list);
+      this.#cache.set(list, usage);
+    }
+    return usage;
+  }
+
+  #make(list: OpList): Usage {
+    const reads = list.temps.map(() => new RegisterSet());
+    const always = new RegisterSet();
+    const sets = new RegisterSet();
+    const sources = new Map<number, RegisterSet>();
+    for (const uop of list.ops) {
+      const from = new RegisterSet();
+      for (const temp of operandsOf(uop)) from.addAll(reads[temp]!);
+      switch (uop.op) {
+        case 'get': {
+          // A register read back after it has been set in the same list carries what the set was made of.
+          const index = this.indexOf.get(uop.register)!;
+          const earlier = sources.get(index);
+          if (earlier === undefined) reads[uop.dst]!.add(index);
+          else reads[uop.dst]!.addAll(earlier);
+          break;
+        }
+        case 'set': {
+          const index = this.indexOf.get(uop.register)!;
+          sets.add(index);
+          const earlier = sources.get(index);
+          if (earlier === undefined) sources.set(index, from);
+          else earlier.addAll(from);
+          break;
+        }
+        case 'load':
+        case 'store':
+        case 'trap':
+        case 'branch':
+        case 'nullify':
+          always.addAll(from);
+          break;
+        default:
+          if ('dst' in uop) reads[uop.dst]!.addAll(from);
+      }
+    }
+    return { always, sets, sources, mayExit: list.accesses || list.traps };
+  }
+
+  /** Goes backwards over an instruction: `live` after it becomes what is live before it. */
+  before(usage: Usage, live: RegisterSet): void {
+    const wanted = new RegisterSet();
+    for (const [index, from] of usage.sources) if (live.has(index)) wanted.addAll(from);
+    live.removeAll(usage.sets);
+    live.addAll(wanted);
+    live.addAll(usage.always);
+  }
+
+  /** Which operations are needed when only `live` is read afterwards: 1 for each that is. */
+  needed(list: OpList, live: RegisterSet): Uint8Array {
+    const needed = new Uint8Array(list.ops.length);
+    const wanted = new Uint8Array(list.temps.length);
+    const readLater = live.copy();
+    for (let i = list.ops.length - 1; i >= 0; i--) {
+      const uop = list.ops[i]!;
+      let need: boolean;
+      switch (uop.op) {
+        case 'set':
+          need = readLater.has(this.indexOf.get(uop.register)!);
+          break;
+        case 'load':
+        case 'store':
+        case 'trap':
+        case 'branch':
+        case 'nullify':
+          need = true;
+          break;
+        default:
+          need = 'dst' in uop && wanted[uop.dst] === 1;
+      }
+      if (!need) continue;
+      needed[i] = 1;
+      if (uop.op === 'get') readLater.add(this.indexOf.get(uop.register)!);
+      for (const temp of operandsOf(uop)) wanted[temp] = 1;
+    }
+    return needed;
+  }
+}
