@@ -70,8 +70,11 @@ export const isRestart = (result: Result): result is RestartCode =>
 
 export const isWait = (result: Result): result is Wait => typeof result === 'object';
 
-/** Why a handler runs: for the first time, or again after a wait. */
-export type Wake = 'first' | 'woken' | 'timeout' | 'signal';
+/**
+ * Why a handler runs: for the first time, or again after a wait. `restart`: it returned ERESTART_RESTARTBLOCK and no handler ran;
+ * the call begins again, with the deadline it had.
+ */
+export type Wake = 'first' | 'woken' | 'timeout' | 'signal' | 'restart';
 
 /** One system call in progress. Handlers keep none of this: after a wait they get a new one. */
 export interface Call {

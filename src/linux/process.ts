@@ -355,9 +355,14 @@ export class Process {
         task.blocked = undefined;
         this.#trace(task, blocked === undefined ? before : `<... ${row.name} resumed>`, row, result);
       } else if (kernel.exit !== undefined) return;
-      // No handler wanted the signal: the call goes on as if nothing had been.
-      else if (blocked !== undefined) this.#block(task, row.name, args, raw, blocked.wait);
-      else abi.rewind(machine);
+      // No handler wanted the signal: the call begins again, with what its condition is now, and keeps its deadline if it says so.
+      else if (result === 'ERESTART_RESTARTBLOCK' && blocked !== undefined)
+        this.#invoke(task, row, args, raw, 'restart', blocked);
+      else {
+        task.blocked = undefined;
+        kernel.signals.restoreMask(task);
+        abi.rewind(machine);
+      }
       return;
     }
     task.blocked = undefined;

@@ -102,8 +102,10 @@ export class Signals implements Part<Saved> {
   }
 
   sendToProcess(info: SignalInfo): void {
-    const { tasks } = this.#kernel;
-    const taker = tasks.find((t) => (t.mask & bit(info.signal)) === 0n);
+    const { tasks, current } = this.#kernel;
+    // One that runs anyway, so that nobody is woken for nothing; then the oldest (complete_signal begins with the leader).
+    const open = tasks.filter((t) => (t.mask & bit(info.signal)) === 0n);
+    const taker = open.find((t) => t === current) ?? open.find((t) => t.blocked === undefined) ?? open[0];
     if (taker !== undefined && this.#ignores(info.signal)) return;
     this.#pending = this.#queue(this.#pending, info);
     if (taker !== undefined) this.interrupt(taker);

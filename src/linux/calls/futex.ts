@@ -69,7 +69,8 @@ function wait(call: Call, bitset: number, deadline: (timeout: number) => number 
       return (call.saved as Waiter).timed ? 'ERESTART_RESTARTBLOCK' : 'ERESTARTSYS';
     default: {
       if (bitset === 0) return 'EINVAL';
-      const until = timeout === 0 ? Number.POSITIVE_INFINITY : deadline(timeout);
+      const relative = (): number | undefined => (timeout === 0 ? Number.POSITIVE_INFINITY : deadline(timeout));
+      const until = call.wake === 'restart' ? call.deadline : relative();
       if (until === undefined) return 'EINVAL';
       if (call.memory.readU32(address) !== value >>> 0) return 'EAGAIN';
       const saved: Waiter = { bitset, timed: timeout !== 0 };

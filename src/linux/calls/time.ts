@@ -77,7 +77,7 @@ function sleep(call: Call, deadline: number | undefined, remaining: number, form
     default:
       if (deadline === undefined) return 'EINVAL';
       if (deadline <= call.kernel.clock.now()) return 0;
-      return { keys: [], deadline, saved: remaining < 0 ? 'absolute' : 'relative' };
+      return { keys: [], deadline, saved: call.saved ?? (remaining < 0 ? 'absolute' : 'relative') };
   }
 }
 
