@@ -3,9 +3,17 @@
 import type { Abi } from '../abi/abi.ts';
 import { CALL_NUMBERS, type CallName } from '../abi/numbers.ts';
 import type { Row } from '../call.ts';
+import { DESCRIPTOR_ROWS } from './descriptor.ts';
+import { DIR_ROWS } from './dir.ts';
+import { EVENT_ROWS } from './event.ts';
+import { FILE_ROWS } from './file.ts';
 import { FUTEX_CALLS } from './futex.ts';
 import { MEMORY_CALLS } from './memory.ts';
+import { PIPE_ROWS } from './pipe.ts';
+import { POLL_ROWS } from './poll.ts';
 import { SIGNAL_CALLS } from './signal.ts';
+import { SOCKET_ROWS } from './socket.ts';
+import { STAT_ROWS } from './stat.ts';
 import { SYSTEM_CALLS } from './system.ts';
 import { THREAD_CALLS } from './thread.ts';
 import { TIME_CALLS } from './time.ts';
@@ -18,6 +26,14 @@ export const ROWS: readonly Row[] = [
   ...SIGNAL_CALLS,
   ...TIME_CALLS,
   ...SYSTEM_CALLS,
+  ...EVENT_ROWS,
+  ...POLL_ROWS,
+  ...PIPE_ROWS,
+  ...FILE_ROWS,
+  ...DIR_ROWS,
+  ...DESCRIPTOR_ROWS,
+  ...STAT_ROWS,
+  ...SOCKET_ROWS,
 ];
 
 /** The calls of one ABI. */
