@@ -30,6 +30,21 @@ export interface InterruptCounts {
   readonly refused: Partial<Record<CheckId, number>>;
 }
 
+/** An interrupt of a goroutine: where it goes on, and up to where it had come. */
+interface Last {
+  readonly from: number;
+  readonly to: number;
+  readonly sp: number;
+  readonly at: number;
+  readonly injected: boolean;
+  resumedAt?: number;
+}
+
+/** A branch that runs again comes to its slot one instruction later. */
+const SLOT = 1;
+/** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
+const RESTART_LIMIT = 20;
+
 export type InterruptListener = (interrupt: Interrupt) => void;
 
 /**
@@ -46,8 +61,8 @@ export class HostHandler {
   listener: InterruptListener | undefined;
   readonly #machine: Machine;
   readonly #thread: Thread;
-  /** Where each goroutine was when it was last interrupted, by g: PC and SP. */
-  readonly #last = new Map<number, { pc: number; sp: number }>();
+  /** The last interrupt of each goroutine, by g. */
+  readonly #last = new Map<number, Last>();
   readonly #poisoned = new Map<number, { pc: number; sp: number }>();
 
   constructor(machine: Machine, program: GoProgram, preemption: Preemption) {
@@ -64,26 +79,34 @@ export class HostHandler {
     const thread = this.#thread;
     const { pc, sp, lr, inSlot } = thread;
     const gp = this.#getg();
-    const last = this.#last.get(gp);
-    if (last !== undefined && last.pc === pc && last.sp === sp) {
-      this.#last.delete(gp);
-      return undefined;
-    }
-    if (gp !== 0) this.#last.set(gp, { pc, sp });
+    const at = this.#machine.instructions;
+    if (this.#hasNotMoved(this.#last.get(gp), pc, sp, at)) return undefined;
 
     const requested = this.request();
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
+    this.#last.set(gp, { from: verdict.safe ? verdict.resume : pc, to: pc, sp, at, injected: verdict.safe });
     this.counts.delivered++;
     if (verdict.safe) this.counts.injected++;
     else if (verdict.check !== undefined) {
       this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
     }
     if (this.listener !== undefined) {
-      const at = this.#machine.instructions;
       this.listener({ at, tid, goid: this.#goid(gp), pc, sp, lr, inSlot, requested, verdict });
     }
     return verdict;
+  }
+
+  /**
+   * Whether a goroutine stands where the last interrupt left it. After a refused one that is the same PC, or the branch whose slot was
+   * interrupted and is about to run again. After an injected one it is anywhere from the resume PC to the interrupted one.
+   */
+  #hasNotMoved(last: Last | undefined, pc: number, sp: number, now: number): boolean {
+    if (last === undefined || pc < last.from || pc > last.to || sp !== last.sp) return false;
+    if (!last.injected) return now - last.at <= SLOT;
+    // The first interrupt after the resume starts the clock: when it comes is the scheduler's business.
+    last.resumedAt ??= now;
+    return now - last.resumedAt <= RESTART_LIMIT;
   }
 
   /** Forgets where goroutines were: after a snapshot is restored. */
@@ -107,8 +130,7 @@ export class HostHandler {
     const gp = this.#getg();
     return (
       this.#attempt(() => {
-        const mp = gp === 0 ? 0 : runtime.m(gp);
-        if (mp === 0 || runtime.curg(mp) !== gp || runtime.g0(mp) === gp) return false;
+        if (!this.#isUserGoroutine(gp)) return false;
         if (this.preemption.wantAsyncPreempt(gp)) return false;
         const before = this.#poisoned.get(gp);
         if (before !== undefined && before.pc === pc && before.sp === sp) {
@@ -120,6 +142,17 @@ export class HostHandler {
         return true;
       }) ?? false
     );
+  }
+
+  /** Whether the thread runs a goroutine that somebody could want to preempt: not g0, not gsignal, not code before the first g. */
+  get runsUserGoroutine(): boolean {
+    return this.#attempt(() => this.#isUserGoroutine(this.#getg())) ?? false;
+  }
+
+  #isUserGoroutine(gp: number): boolean {
+    const { runtime } = this.preemption;
+    const mp = gp === 0 ? 0 : runtime.m(gp);
+    return mp !== 0 && runtime.curg(mp) === gp && runtime.g0(mp) !== gp;
   }
 
   /** A thread that runs no Go yet has no g, or none that is one. */

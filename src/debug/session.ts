@@ -21,7 +21,7 @@ import { type DirectoryMapping, Vfs } from '../linux/vfs/vfs.ts';
 import { ElfError, readElf } from '../object/elf.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
 import type { Schedule } from './schedule.ts';
-import { type Timer, timerFor } from './timer.ts';
+import { timerFor } from './timer.ts';
 import { TraceHash } from './trace-hash.ts';
 import { MachineMemory, type Thread, threadOf } from './view.ts';
 
@@ -207,7 +207,8 @@ export class Session {
     const pcs = schedule.kind === 'at' ? this.locate(schedule.place) : [];
     const interrupt = (tid: number): boolean =>
       this.#options.handler === 'guest' ? this.#signal(go, tid) : go.handler.interrupt(tid)?.safe === true;
-    const timer: Timer = timerFor(schedule, this.machine, this.#thread, go.program, pcs, interrupt);
+    const { program, handler } = go;
+    const timer = timerFor(schedule, { machine: this.machine, thread: this.#thread, program, handler, interrupt }, pcs);
     const source: InterruptSource = {
       next: (now) => timer.next(now),
       fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),

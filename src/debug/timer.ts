@@ -2,6 +2,7 @@
 
 import type { Machine } from '../engine/machine.ts';
 import type { GoProgram } from '../goruntime/program.ts';
+import type { HostHandler } from './host-handler.ts';
 import { generator, type Schedule } from './schedule.ts';
 import type { Thread } from './view.ts';
 
@@ -23,20 +24,30 @@ export interface Timer {
   stopped(now: number, tid: number): void;
 }
 
+/** No LL/SC sequence of Go's is longer. An interrupt breaks the link, so a shorter interval would let none of them ever finish. */
+const LINKED_SEQUENCE = 32;
+
 class EveryTimer implements Timer {
   readonly #n: number;
+  readonly #thread: Thread;
   readonly #interrupt: Interrupted;
+  /** Where the last linked sequence was broken: within it the timer lets the next attempt through. */
+  #broken = -1;
 
-  constructor(n: number, interrupt: Interrupted) {
+  constructor(n: number, thread: Thread, interrupt: Interrupted) {
     this.#n = n;
+    this.#thread = thread;
     this.#interrupt = interrupt;
   }
 
   next(now: number): number {
+    const near = Math.abs(this.#thread.pc - this.#broken) < LINKED_SEQUENCE * 4;
+    if (this.#n < LINKED_SEQUENCE && near && this.#thread.linked) return now + 1;
     return Math.max(1, Math.ceil(now / this.#n)) * this.#n;
   }
 
   fire(_now: number, tid: number): void {
+    if (this.#thread.linked) this.#broken = this.#thread.pc;
     this.#interrupt(tid);
   }
 
@@ -101,12 +112,15 @@ class PlaceTimer implements Timer {
 class HalfCallTimer implements Timer {
   readonly #thread: Thread;
   readonly #program: GoProgram;
+  readonly #handler: HostHandler;
   readonly #frameless: boolean;
   readonly #interrupt: Interrupted;
 
-  constructor(machine: Machine, thread: Thread, program: GoProgram, frameless: boolean, interrupt: Interrupted) {
+  constructor(parts: TimerParts, frameless: boolean) {
+    const { machine, thread, program, handler, interrupt } = parts;
     this.#thread = thread;
     this.#program = program;
+    this.#handler = handler;
     this.#frameless = frameless;
     this.#interrupt = interrupt;
     machine.stopInCallSlots = true;
@@ -119,6 +133,8 @@ class HalfCallTimer implements Timer {
   fire(): void {}
 
   stopped(_now: number, tid: number): void {
+    // Nobody wants to preempt g0: the runtime signals only what runs a goroutine.
+    if (!this.#handler.runsUserGoroutine) return;
     if (this.#frameless) {
       const { tables } = this.#program;
       const f = tables.findfunc(this.#thread.pc);
@@ -128,28 +144,31 @@ class HalfCallTimer implements Timer {
   }
 }
 
+/** What timers are made of. */
+export interface TimerParts {
+  readonly machine: Machine;
+  readonly thread: Thread;
+  readonly program: GoProgram;
+  readonly handler: HostHandler;
+  readonly interrupt: Interrupted;
+}
+
 /**
  * The timer for a schedule.
  * @param pcs the places of an `at` schedule
  */
-export function timerFor(
-  schedule: Schedule,
-  machine: Machine,
-  thread: Thread,
-  program: GoProgram,
-  pcs: readonly number[],
-  interrupt: Interrupted,
-): Timer {
+export function timerFor(schedule: Schedule, parts: TimerParts, pcs: readonly number[]): Timer {
+  const { machine, thread, interrupt } = parts;
   switch (schedule.kind) {
     case 'every':
-      return new EveryTimer(schedule.n, interrupt);
+      return new EveryTimer(schedule.n, thread, interrupt);
     case 'all':
-      return new EveryTimer(1, interrupt);
+      return new EveryTimer(1, thread, interrupt);
     case 'random':
       return new RandomTimer(schedule.seed, schedule.mean, interrupt);
     case 'at':
       return new PlaceTimer(machine, pcs, schedule.hit, interrupt);
     case 'half-call':
-      return new HalfCallTimer(machine, thread, program, schedule.frameless, interrupt);
+      return new HalfCallTimer(parts, schedule.frameless);
   }
 }

@@ -111,6 +111,11 @@ export class Thread implements ThreadView, Context {
     return this.#state.inSlot;
   }
 
+  /** Whether a load-linked is waiting for its store-conditional (MIPS). */
+  get linked(): boolean {
+    return this.#linkBit !== undefined && this.#state.getNumber(this.#linkBit) !== 0;
+  }
+
   /** What a return from an exception does besides: it breaks a linked load, and a branch whose slot was interrupted runs again. */
   exceptionReturn(): void {
     if (this.#linkBit !== undefined) this.#state.set(this.#linkBit, 0n);
