@@ -1,7 +1,7 @@
 // A session: one program loaded and ready to run, with its Go model and its timer. What commands and the API drive.
 
 import { statSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { isaFor } from '../../isa/index.ts';
 import { type Arch, archOf } from '../arch/arch.ts';
 import { Machine } from '../engine/machine.ts';
@@ -11,7 +11,6 @@ import { GoProgram, NotGoError } from '../goruntime/program.ts';
 import type { CheckId } from '../goruntime/safe-points.ts';
 import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
 import { abiFor } from '../linux/abi/index.ts';
-import { vfsKernel } from '../linux/calls/files.ts';
 import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
 import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
@@ -38,7 +37,7 @@ export interface SessionOptions {
   readonly env?: readonly string[];
   readonly cpus?: number;
   readonly seed?: number;
-  /** `HOST[:GUEST][:ro]` each; the first one is the working directory. */
+  /** `HOST[:GUEST][:ro]` each; the guest's path is the host's where none is given. The first one is the working directory. */
   readonly dirs?: readonly string[];
   readonly schedule?: Schedule;
   readonly handler?: 'host' | 'guest';
@@ -106,7 +105,7 @@ export function parseDirectory(text: string): DirectoryMapping {
   const rest = readOnly ? text.slice(0, -3) : text;
   const colon = rest.lastIndexOf(':');
   const host = colon < 0 ? rest : rest.slice(0, colon);
-  const guest = colon < 0 ? (isAbsolute(host) ? host : '/work') : rest.slice(colon + 1);
+  const guest = colon < 0 ? resolve(host) : rest.slice(colon + 1);
   if (!isAbsolute(guest)) throw new InputError(`--dir ${text}: the guest's path ${guest} is not absolute`);
   const stat = statSync(host, { throwIfNoEntry: false });
   if (stat === undefined) throw new InputError(`--dir ${text}: there is no ${host}`);
@@ -122,6 +121,8 @@ export class Session {
   readonly go: Go | undefined;
   /** Why there are none. */
   readonly notGo: string | undefined;
+  /** What else interrupts a run: facilities that stand on a session add themselves. */
+  readonly interrupts: InterruptSource[] = [];
   readonly #thread: Thread;
   readonly #options: SessionOptions;
   readonly #runOptions: RunOptions;
@@ -173,7 +174,6 @@ export class Session {
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       ...(options.strace === undefined ? {} : { strace: options.strace }),
     });
-    vfs.kernel = vfsKernel(this.process.kernel, vfs);
     this.#thread = threadOf(this.machine, this.arch);
     try {
       this.go = this.#openGo(GoProgram.open(elf));
@@ -285,7 +285,8 @@ export class Session {
 
   /** Runs until so many instructions have been executed in all, or a breakpoint; returns how the program ended if it did. */
   advance(until: number): SessionEnd | undefined {
-    return this.#ended(this.process.run({ ...this.#runOptions, until }));
+    const interrupts = [...(this.#runOptions.interrupts ?? []), ...this.interrupts];
+    return this.#ended(this.process.run({ ...this.#runOptions, interrupts, until }));
   }
 
   #ended(outcome: Outcome): SessionEnd | undefined {
