@@ -10,6 +10,8 @@ import { isaCommand } from './commands/isa.ts';
 import { mapCommand } from './commands/map.ts';
 import { execCommand, runCommand } from './commands/run.ts';
 import { stepCommand } from './commands/step.ts';
+import { syscallsCommand } from './commands/syscalls.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { EXIT_BAD_INPUT, EXIT_FINE, type Output, PROCESS_OUTPUT, UserError } from './output.ts';
 
 /** Runs one command line. Resolves to the exit status. */
@@ -30,10 +32,12 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     execCommand,
     explainCommand,
     mapCommand,
+    verifyCommand,
     stepCommand,
     infoCommand,
     disasmCommand,
     funcsCommand,
+    syscallsCommand,
     isaCommand,
   ]) {
     program.addCommand(make(output, done));
@@ -54,7 +58,10 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
       output.err(`safepoint: ${error.message}\n`);
       return EXIT_BAD_INPUT;
     }
-    throw error;
+    // A mistake of ours. The stack is for those who ask.
+    const stack = process.env.SAFEPOINT_DEBUG === undefined ? '' : `${(error as Error).stack}\n`;
+    output.err(`${stack}safepoint: internal error: ${String(error)}; please report it, with SAFEPOINT_DEBUG=1 set\n`);
+    return EXIT_BAD_INPUT;
   }
 }
 

@@ -8,6 +8,16 @@ export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
 export { InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
+export {
+  agrees,
+  type Comparison,
+  type Difference,
+  type Disagreement,
+  sideText,
+  type VerifyOptions,
+  type VerifyReport,
+  verify,
+} from './debug/verify.ts';
 export { type Location, LocationError } from './goruntime/locate.ts';
 export { TableError } from './goruntime/pcvalue.ts';
 export { Preemption } from './goruntime/preempt.ts';
@@ -15,6 +25,7 @@ export { RULES, type Rule, type Rules } from './goruntime/preempt-rules.ts';
 export { GoProgram, NotGoError } from './goruntime/program.ts';
 export { CHECKS, type CheckId, type CheckResult, SafePoints, type Verdict } from './goruntime/safe-points.ts';
 export { type Func, GoTables, type InlineFrame } from './goruntime/tables.ts';
+export { ROWS as SYSTEM_CALLS } from './linux/calls/index.ts';
 export { type Elf, ElfError, readElf } from './object/elf.ts';
 export { print as printOps } from './uop/print.ts';
 export { record } from './uop/record.ts';

@@ -132,14 +132,13 @@ export function verify(session: Session, options: VerifyOptions = {}): VerifyRep
   }
   const caller = GuestCaller.start(session);
   try {
-    return new Verifier(session, go, caller, options).report();
+    return new Verifier(go, caller, options).report();
   } finally {
     caller.close();
   }
 }
 
 class Verifier {
-  readonly #session: Session;
   readonly #go: Go;
   readonly #caller: GuestCaller;
   readonly #options: VerifyOptions;
@@ -148,8 +147,7 @@ class Verifier {
   /** A PC that both sides call safe. */
   #safePC: number | undefined;
 
-  constructor(session: Session, go: Go, caller: GuestCaller, options: VerifyOptions) {
-    this.#session = session;
+  constructor(go: Go, caller: GuestCaller, options: VerifyOptions) {
     this.#go = go;
     this.#caller = caller;
     this.#options = options;
@@ -219,9 +217,7 @@ class Verifier {
     const all: number[] = [];
     for (const f of functions) for (const pc of boundariesOf(isa, image, f.entry, f.end)) all.push(pc);
     if (this.#options.functions === undefined) all.push(tables.minpc - arch.pcQuantum, tables.maxpc, 0);
-    const { sample } = this.#options;
-    if (sample === undefined || sample >= all.length) return all;
-    return Array.from({ length: sample }, (_, i) => all[Math.floor((i * all.length) / sample)]!);
+    return this.#sampled(all);
   }
 
   #ours(pc: number, sp: number, lr: number, gp = this.#caller.gp): Verdict {
@@ -354,44 +350,47 @@ class Verifier {
       return tallied({ findfunc, funcname, funcMaxSPDelta, funcline });
     }
     const { tables } = this.#go.program;
+    const first = (end: readonly number[] | string): string => (typeof end === 'string' ? end : hex(end[0]!));
+    const string = (end: readonly number[] | string): string =>
+      typeof end === 'string' ? end : this.#string(end[0]!, end[1]!);
     const sampled = this.#sampled(functions);
     for (const [i, f] of sampled.entries()) {
       this.#options.onProgress?.(i, sampled.length);
       const record = tables.table.addr + f.record.at;
-      const found = this.#words(find, [f.entry]);
-      findfunc.add(() => f.name, hex(record), typeof found === 'string' ? found : hex(found[0]!));
-      const last = this.#words(find, [f.end - 1]);
-      findfunc.add(() => `${f.name}, last byte`, hex(record), typeof last === 'string' ? last : hex(last[0]!));
-      if (typeof found === 'string' || found[0] !== record) continue;
-      const info = [found[0]!, found[1]!] as const;
-
-      const string = (words: readonly number[] | string): string =>
-        typeof words === 'string' ? words : this.#string(words[0]!, words[1]!);
+      const info = this.#words(find, [f.entry]);
+      findfunc.add(() => f.name, hex(record), first(info));
+      findfunc.add(() => `${f.name}, last byte`, hex(record), first(this.#words(find, [f.end - 1])));
+      if (typeof info === 'string' || info[0] !== record) continue;
       const ourName = f.record.nameOff === 0 ? '' : f.name;
       if (name !== undefined) funcname.add(() => hex(f.entry), ourName, string(this.#words(name, info)));
       else if (nameOf !== undefined) {
-        funcname.add(() => hex(f.entry), ourName, string(this.#words(nameOf, [info[1], f.record.nameOff])));
+        funcname.add(() => hex(f.entry), ourName, string(this.#words(nameOf, [info[1]!, f.record.nameOff])));
       }
       if (most !== undefined) {
         const depth = this.#words(most, info);
         funcMaxSPDelta.add(() => f.name, tables.funcMaxSPDelta(f), typeof depth === 'string' ? depth : depth[0]!);
       }
-      if (line === undefined) continue;
-      for (const pc of this.#lineStarts(f)) {
-        const { file = '?', line: ourLine } = tables.fileLine(f, pc);
-        const place = this.#words(line, [...info, pc, 0]);
-        const theirs = typeof place === 'string' ? place : `${this.#string(place[0]!, place[1]!)}:${place[2]!}`;
-        funcline.add(() => `${hex(pc)} ${f.name}`, `${file}:${ourLine}`, theirs);
-      }
+    }
+    if (line === undefined) return tallied({ findfunc, funcname, funcMaxSPDelta, funcline });
+    const lines = this.#sampled(functions.flatMap((f) => this.#lineStarts(f).map((pc) => ({ f, pc }))));
+    let info: readonly number[] | string = '';
+    for (const [i, { f, pc }] of lines.entries()) {
+      this.#options.onProgress?.(i, lines.length);
+      if (lines[i - 1]?.f !== f) info = this.#words(find, [f.entry]);
+      if (typeof info === 'string') continue;
+      const { file = '?', line: ourLine } = tables.fileLine(f, pc);
+      const end = this.#words(line, [...info, pc, 0]);
+      const theirs = typeof end === 'string' ? end : `${string(end)}:${end[2]!}`;
+      funcline.add(() => `${hex(pc)} ${f.name}`, `${file}:${ourLine}`, theirs);
     }
     return tallied({ findfunc, funcname, funcMaxSPDelta, funcline });
   }
 
-  /** With `sample`, as many functions as that, spread evenly. */
-  #sampled(functions: readonly Func[]): readonly Func[] {
+  /** With `sample`, as many as that, spread evenly. */
+  #sampled<T>(all: readonly T[]): readonly T[] {
     const { sample } = this.#options;
-    if (sample === undefined || sample >= functions.length) return functions;
-    return Array.from({ length: sample }, (_, i) => functions[Math.floor((i * functions.length) / sample)]!);
+    if (sample === undefined || sample >= all.length) return all;
+    return Array.from({ length: sample }, (_, i) => all[Math.floor((i * all.length) / sample)]!);
   }
 
   /** Where a function's file or line changes, and its last byte. */

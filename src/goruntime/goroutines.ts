@@ -165,7 +165,12 @@ export class RuntimeView {
     const length = Math.min(this.preemptoffLength(mp), 64);
     const at = this.memory.readPointer(mp + this.offsets.m.preemptoff);
     let text = '';
-    for (let i = 0; i < length; i++) text += String.fromCharCode(this.memory.readU8(at + i));
+    try {
+      for (let i = 0; i < length; i++) text += String.fromCharCode(this.memory.readU8(at + i));
+    } catch (error) {
+      if (!(error instanceof GuestReadError)) throw error;
+      return `${text}… (${error.message})`;
+    }
     return text;
   }
 
