@@ -19,6 +19,29 @@ export interface Instruction {
   readonly call: boolean;
 }
 
+/** Its steps are made when it is first executed: a compiler looks at many instructions that never are. */
+class CachedInstruction implements Instruction {
+  readonly decoded: Decoded;
+  readonly length: number;
+  readonly list: OpList;
+  readonly call: boolean;
+  readonly #make: () => readonly Step[];
+  #steps: readonly Step[] | undefined;
+
+  constructor(decoded: Decoded, list: OpList, call: boolean, make: () => readonly Step[]) {
+    this.decoded = decoded;
+    this.length = decoded.length;
+    this.list = list;
+    this.call = call;
+    this.#make = make;
+  }
+
+  get steps(): readonly Step[] {
+    this.#steps ??= this.#make();
+    return this.#steps;
+  }
+}
+
 /** The instructions of one page, by offset; `undefined` where none has been decoded. */
 export interface CodePage {
   readonly page: number;
@@ -117,13 +140,7 @@ export class DecodeCache {
   #make(decoded: Decoded): Instruction {
     const list = record(this.#isa.variant, (e) => decoded.effect(e));
     const call = this.#isa.variant.delaySlot && list.ops.some((o) => o.op === 'branch' && o.kind === 'call');
-    return {
-      decoded,
-      length: decoded.length,
-      list,
-      steps: compileSteps(list, this.#host, this.#pool, this.#pcPlace),
-      call,
-    };
+    return new CachedInstruction(decoded, list, call, () => compileSteps(list, this.#host, this.#pool, this.#pcPlace));
   }
 
   /** Forgets a page whose bytes or protection have changed. */

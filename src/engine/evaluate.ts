@@ -150,9 +150,10 @@ export function compileSteps(list: OpList, h: Host, pool: ConstantPool, pcPlace:
       }
       case 'trap': {
         const when = optional(uop.when);
-        const { kind, code } = uop;
+        // Made once: an Error captures its stack when it is made, which takes longer than the rest of a system call.
+        const trap = new GuestTrap(uop.kind, uop.code);
         return () => {
-          if (when < 0 || i32[when] !== 0) throw new GuestTrap(kind, code);
+          if (when < 0 || i32[when] !== 0) throw trap;
         };
       }
       case 'float':

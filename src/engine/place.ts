@@ -38,29 +38,37 @@ export interface Placement {
   readonly elided: ReadonlySet<Uop>;
 }
 
-const changesNothingElse = (uop: Uop): boolean =>
-  uop.op !== 'load' && uop.op !== 'store' && uop.op !== 'trap' && uop.op !== 'branch' && uop.op !== 'nullify';
-
 /**
  * Chooses places. A `get` is read in the register itself where the register is not set before the value's last use; a value is
  * computed straight into the register that it is set to where nothing later in the list reads the old value or can still fault.
+ * A program's start executes tens of thousands of different instructions once each, so this goes over the list only a few times.
  */
 export function place(list: OpList, pool: ConstantPool): Placement {
   const { ops, temps } = list;
+  const n = ops.length;
   if (temps.length > TEMP_COUNT) throw new RangeError('an op list of too many temporaries');
   const places = temps.map((_: Type, i: number) => (TEMPS + 16 * i) >>> 2);
   const elided = new Set<Uop>();
-  const lastUse = new Map<number, number>();
-  for (const [i, uop] of ops.entries()) for (const temp of operandsOf(uop)) lastUse.set(temp, i);
+  const lastUse = new Int32Array(temps.length).fill(-1);
+  const definedAt = new Int32Array(temps.length).fill(-1);
   const setAt = new Map<Register, number>();
   const setTwice = new Set<Register>();
-  for (const [i, uop] of ops.entries()) {
-    if (uop.op !== 'set') continue;
-    if (setAt.has(uop.register)) setTwice.add(uop.register);
-    else setAt.set(uop.register, i);
+  /** The last `get` of each register, and the last reading of one that is aliased. */
+  const lastGet = new Map<Register, number>();
+  /** No operation from here on can fault. */
+  let quietFrom = 0;
+  for (let i = 0; i < n; i++) {
+    const uop = ops[i]!;
+    for (const temp of operandsOf(uop)) lastUse[temp] = i;
+    if ('dst' in uop) definedAt[uop.dst] = i;
+    if (uop.op === 'set') {
+      if (setAt.has(uop.register)) setTwice.add(uop.register);
+      else setAt.set(uop.register, i);
+    } else if (uop.op === 'get') lastGet.set(uop.register, i);
+    else if (uop.op === 'load' || uop.op === 'store' || uop.op === 'trap') quietFrom = i + 1;
   }
 
-  const aliased = new Map<number, Register>();
+  const lastRead = new Map<Register, number>();
   for (const uop of ops) {
     if (uop.op === 'const') {
       const at = pool.place(uop.value);
@@ -69,27 +77,22 @@ export function place(list: OpList, pool: ConstantPool): Placement {
       elided.add(uop);
     } else if (uop.op === 'get') {
       const set = setAt.get(uop.register);
-      if (set !== undefined && set < (lastUse.get(uop.dst) ?? -1)) continue;
+      if (set !== undefined && set < lastUse[uop.dst]!) continue;
       places[uop.dst] = placeOf(uop.register);
-      aliased.set(uop.dst, uop.register);
+      lastRead.set(uop.register, Math.max(lastRead.get(uop.register) ?? -1, lastUse[uop.dst]!));
       elided.add(uop);
     }
   }
 
-  const definedAt = new Map<number, number>();
-  for (const [i, uop] of ops.entries()) if ('dst' in uop) definedAt.set(uop.dst, i);
-  for (const [i, uop] of ops.entries()) {
-    if (uop.op !== 'set' || setTwice.has(uop.register)) continue;
-    const from = definedAt.get(uop.value)!;
-    const source = ops[from]!;
-    if (elided.has(source) || places[uop.value] !== (TEMPS + 16 * uop.value) >>> 2) continue;
+  for (const [register, i] of setAt) {
+    if (setTwice.has(register)) continue;
+    const uop = ops[i]!;
+    if (uop.op !== 'set') continue;
+    const from = definedAt[uop.value]!;
+    if (elided.has(ops[from]!) || places[uop.value] !== (TEMPS + 16 * uop.value) >>> 2) continue;
     // Between the definition and the end: no reader of the old register, nothing that may fault, no other definition there.
-    const rest = ops.slice(from + 1);
-    const readsOld = rest.some((later) => operandsOf(later).some((temp) => aliased.get(temp) === uop.register));
-    const readsNow = rest.some((later) => later.op === 'get' && later.register === uop.register);
-    const quiet = rest.every((later) => changesNothingElse(later) || later.op === 'branch' || later.op === 'nullify');
-    if (readsOld || readsNow || !quiet || i < from) continue;
-    places[uop.value] = placeOf(uop.register);
+    if ((lastRead.get(register) ?? -1) > from || (lastGet.get(register) ?? -1) > from || quietFrom > from + 1) continue;
+    places[uop.value] = placeOf(register);
     elided.add(uop);
   }
   return { places, elided };

@@ -16,8 +16,8 @@ export interface Policy {
 }
 
 export const POLICY: Policy = {
-  threshold: 60,
-  alongThreshold: 4,
+  threshold: 1500,
+  alongThreshold: 200,
   batchInstructions: 4000,
   reach: 0x8000,
   maxExtraEntries: 16,
