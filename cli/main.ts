@@ -10,6 +10,7 @@ import { isaCommand } from './commands/isa.ts';
 import { mapCommand } from './commands/map.ts';
 import { execCommand, runCommand } from './commands/run.ts';
 import { stepCommand } from './commands/step.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { syscallsCommand } from './commands/syscalls.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_BAD_INPUT, EXIT_FINE, type Output, PROCESS_OUTPUT, UserError } from './output.ts';
@@ -34,6 +35,7 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     mapCommand,
     verifyCommand,
     stepCommand,
+    sweepCommand,
     infoCommand,
     disasmCommand,
     funcsCommand,

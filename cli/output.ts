@@ -1,5 +1,7 @@
 // How commands speak: results on stdout, everything else on stderr, errors in one line with an exit status.
 
+import { writeSync } from 'node:fs';
+
 /** Exit statuses of the contract; `run` and `exec` exit as the guest did. */
 export const EXIT_FINE = 0;
 export const EXIT_CHECK_FAILED = 1;
@@ -14,12 +16,29 @@ export class UserError extends Error {
 export interface Output {
   out(text: string): void;
   err(text: string): void;
+  /** What a guest writes to its standard output or error. */
+  guest(stream: 1 | 2, bytes: Uint8Array): void;
   readonly isTerminal: boolean;
 }
 
+/** Writes at once, so that guest and command do not overtake each other. A reader that has gone away ends the writing. */
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EPIPE') return;
+      if (code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
 export const PROCESS_OUTPUT: Output = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  out: (text) => writeAll(1, Buffer.from(text)),
+  err: (text) => writeAll(2, Buffer.from(text)),
+  guest: writeAll,
   isTerminal: process.stderr.isTTY === true,
 };
 

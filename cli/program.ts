@@ -1,8 +1,8 @@
 // Opening the program that a command is about, with errors that name the file.
 
 import { readFileSync, statSync } from 'node:fs';
-import { type Elf, ElfError, GoProgram, InputError, NotGoError, readElf } from '../src/index.ts';
-import { UserError } from './output.ts';
+import { type Elf, ElfError, GoProgram, InputError, type Listed, NotGoError, readElf } from '../src/index.ts';
+import { hex, UserError } from './output.ts';
 
 /** Reads a program's file. @throws UserError */
 export function readProgram(path: string): Uint8Array {
@@ -48,4 +48,13 @@ export function userErrors<T>(path: string, open: () => T): T {
     if (error instanceof InputError) throw new UserError(`${path}: ${error.message}`);
     throw error;
   }
+}
+
+/** An instruction's text, with the name of the place that it goes to. */
+export function textOf(program: GoProgram, listed: Listed): string {
+  const text = listed.decoded?.text(listed.pc) ?? '(bad)';
+  const target = /(?:^|[ ,])(0x[0-9a-f]+)$/.exec(text)?.[1];
+  const f = target === undefined ? undefined : program.tables.findfunc(Number(target));
+  if (f === undefined || (Number(target) !== f.entry && program.tables.findfunc(listed.pc) === f)) return text;
+  return `${text}  <${f.name}${Number(target) === f.entry ? '' : `+${hex(Number(target) - f.entry)}`}>`;
 }

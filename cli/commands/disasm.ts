@@ -3,7 +3,7 @@
 import { Command } from 'commander';
 import { instructionsOf, isaFor } from '../../src/index.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
-import { openGoProgram } from '../program.ts';
+import { openGoProgram, textOf } from '../program.ts';
 import { functionsOf } from './map.ts';
 
 export function disasmCommand(output: Output, done: (status: number) => void): Command {
@@ -17,16 +17,12 @@ export function disasmCommand(output: Output, done: (status: number) => void): C
       for (const f of functionsOf(program, name)) {
         const rows: string[][] = [];
         let lastSource = '';
-        for (const { pc, bytes, decoded } of instructionsOf(isa, program.image, f.entry, f.end)) {
+        for (const listed of instructionsOf(isa, program.image, f.entry, f.end)) {
+          const { pc, bytes } = listed;
           const { file, line } = program.tables.fileLine(f, pc);
           const source = file === undefined ? '' : `${file.slice(file.lastIndexOf('/') + 1)}:${line}`;
           const text = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
-          rows.push([
-            `  ${hex(pc)}`,
-            source === lastSource ? '' : source,
-            text,
-            decoded === undefined ? '(bad)' : decoded.text(pc),
-          ]);
+          rows.push([`  ${hex(pc)}`, source === lastSource ? '' : source, text, textOf(program, listed)]);
           lastSource = source;
         }
         output.out(`${f.name}:\n${table(rows)}\n`);

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { type CheckId, type Func, type GoProgram, instructionsOf, isaFor, SafePoints } from '../../src/index.ts';
 import { jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
 import { EXIT_FINE, hex, type Output, Progress, table, UserError } from '../output.ts';
-import { openGoProgram } from '../program.ts';
+import { openGoProgram, textOf } from '../program.ts';
 
 interface Options {
   readonly rules: string;
@@ -51,7 +51,8 @@ export function mapCommand(output: Output, done: (status: number) => void): Comm
         const rows: string[][] = [];
         const found: { pc: number; verdict: string; check: string | null; line: number }[] = [];
         let lastLine = '';
-        for (const { pc, decoded } of instructionsOf(isa, program.image, f.entry, f.end)) {
+        for (const listed of instructionsOf(isa, program.image, f.entry, f.end)) {
+          const { pc } = listed;
           const verdict = points.isAsyncSafePointPC(pc);
           own[verdict.verdict]++;
           const { file, line } = program.tables.fileLine(f, pc);
@@ -64,7 +65,7 @@ export function mapCommand(output: Output, done: (status: number) => void): Comm
               verdict.verdict === 'restart' ? `restart ${hex(verdict.resume)}` : verdict.verdict,
               verdict.safe ? '' : (verdict.check ?? ''),
               source === lastLine ? '' : source,
-              decoded === undefined ? '(bad)' : decoded.text(pc),
+              textOf(program, listed),
             ]);
             lastLine = source;
           }

@@ -1,6 +1,6 @@
 // `safepoint run` and `safepoint exec`: run a program, preempting it as asked.
 
-import { readSync, writeFileSync, writeSync } from 'node:fs';
+import { readSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   type CheckId,
@@ -91,7 +91,7 @@ export const runCommand = (output: Output, done: (status: number) => void): Comm
     .addHelpText('after', '\nOptions stand before PROG; what follows PROG is for the program.');
 
 export const execCommand = (output: Output, done: (status: number) => void): Command =>
-  declare('exec', output, done, { dir: ['.:/work'] }).description(
+  declare('exec', output, done, { dir: ['.'] }).description(
     'run with the working directory mapped, for `go test -exec "safepoint exec"`',
   );
 
@@ -107,19 +107,6 @@ function readStdin(length: number): Uint8Array | null {
       if (code === 'EOF' || code === 'EBADF' || code === 'EISDIR') return null;
       if (code !== 'EAGAIN') throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-    }
-  }
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) {
-    try {
-      done += writeSync(fd, bytes, done);
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'EPIPE') return;
-      if (code !== 'EAGAIN') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
 }
@@ -143,8 +130,8 @@ function execute(path: string, args: readonly string[], options: Options, output
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
       ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
       stdin: readStdin,
-      stdout: (chunk) => writeAll(1, chunk),
-      stderr: (chunk) => writeAll(2, chunk),
+      stdout: (chunk) => output.guest(1, chunk),
+      stderr: (chunk) => output.guest(2, chunk),
     }),
   );
   const end = userErrors(path, () => session.run());

@@ -236,8 +236,8 @@ export function stepCommand(output: Output, done: (status: number) => void, inpu
           rules: options.rules,
           without: options.without,
           stdin: () => null,
-          stdout: (chunk) => output.out(Buffer.from(chunk).toString()),
-          stderr: (chunk) => output.err(Buffer.from(chunk).toString()),
+          stdout: (chunk) => output.guest(1, chunk),
+          stderr: (chunk) => output.guest(2, chunk),
         }),
       );
       const prompt = new Prompt(session, output);

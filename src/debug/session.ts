@@ -16,7 +16,7 @@ import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
 import { SI_TKILL } from '../linux/signal.ts';
 import { RecordedInput } from '../linux/vfs/streams.ts';
-import { type DirectoryMapping, Vfs } from '../linux/vfs/vfs.ts';
+import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { ElfError, readElf } from '../object/elf.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
 import type { Schedule } from './schedule.ts';
@@ -113,6 +113,18 @@ export function parseDirectory(text: string): DirectoryMapping {
   return { host, guest, readOnly };
 }
 
+/** @throws InputError where a directory cannot be mapped */
+function openVfs(options: VfsOptions): Vfs {
+  try {
+    return new Vfs(options);
+  } catch (error) {
+    if (error instanceof RangeError) throw new InputError(`--dir: ${error.message}`);
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code !== undefined) throw new InputError(`--dir: ${path ?? 'a directory'} cannot be used (${code})`);
+    throw error;
+  }
+}
+
 export class Session {
   readonly arch: Arch;
   readonly machine: Machine;
@@ -152,7 +164,7 @@ export class Session {
     this.machine = new Machine(isa, { limit: abiFor(isa.variant).taskSize });
     const exe = isAbsolute(options.path) ? options.path : `/${options.path.replace(/^(\.\.?\/)+/, '')}`;
     const write = { 1: options.stdout, 2: options.stderr };
-    const vfs = new Vfs({
+    const vfs = openVfs({
       bigEndian: this.arch.bigEndian,
       pid: 1000,
       uid: 1000,
