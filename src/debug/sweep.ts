@@ -1,0 +1,472 @@
+// Sweeps: at every executed instruction of a range, forks the machine, injects a preemption, and holds the oracles against it.
+
+import type { Breakpoints } from '../engine/machine.ts';
+import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
+import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
+import { GuestReadError } from '../goruntime/view.ts';
+import { type Go, InputError, Session, type SessionEnd, type SessionOptions, type SessionSnapshot } from './session.ts';
+import { type OracleName, Oracles } from './sweep-oracles.ts';
+import { type Thread, threadOf } from './view.ts';
+
+export type { OracleName } from './sweep-oracles.ts';
+
+export interface SweepOptions
+  extends Pick<SessionOptions, 'path' | 'args' | 'env' | 'cpus' | 'seed' | 'dirs' | 'rules' | 'without'> {
+  /** Only in functions whose name this matches, as `--func` gives it. */
+  readonly func?: string;
+  /** First and last place: instructions executed before it, or a LOC (its first arrival). */
+  readonly from?: number | string;
+  readonly to?: number | string;
+  /** Of the places in the range, every n-th. */
+  readonly every?: number;
+  /** Most injections. */
+  readonly limit?: number;
+  /** One injection of so many is also run to the program's end, and its output compared: 1 for each, 0 for none. */
+  readonly sample?: number;
+  /** Instructions within which the goroutine must be back. */
+  readonly patience?: number;
+  /** Of all injections, those of one worker among several. */
+  readonly share?: { readonly index: number; readonly of: number };
+}
+
+/** An injection that an oracle objects to. */
+export interface SweepFailure {
+  /** Instructions executed before it. */
+  readonly at: number;
+  /** What the interrupt presents: in a delay slot the branch's address. */
+  readonly pc: number;
+  readonly func: string;
+  readonly inSlot: boolean;
+  readonly oracle: OracleName;
+  readonly detail: string;
+  /** A command that makes this injection alone. */
+  readonly reproduce: string;
+}
+
+/** How the undisturbed program goes. */
+export interface Reference {
+  readonly instructions: number;
+  readonly end: SessionEnd;
+  readonly stdout: string;
+}
+
+export interface SweepResult {
+  readonly version: 1;
+  readonly goarch: string;
+  readonly go: string;
+  /** Places where an injection was tried, and those where one was made. */
+  readonly attempts: number;
+  readonly injections: number;
+  readonly restarts: number;
+  /** Injections that were also run to the program's end. */
+  readonly ranToEnd: number;
+  readonly refused: Partial<Record<CheckId, number>>;
+  /** The most attempts in a row that were refused, and where they began. */
+  readonly longestRefusal: { readonly attempts: number; readonly at: number };
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly failures: readonly SweepFailure[];
+}
+
+/** Told now and then how far a sweep is. */
+export type SweepProgress = (so: {
+  readonly injections: number;
+  readonly failures: number;
+  readonly done: number;
+}) => void;
+
+/** The goroutine is normally back after one turn of the scheduler; others may have theirs before. */
+const PATIENCE = 20_000_000;
+/** Attempts of one goroutine in a row that may be refused: suspendG tries for as long as it takes, but the GC waits for it. */
+const MOST_REFUSED = 20_000_000;
+/** One of so many injections runs to the end of the program unless the caller says otherwise. */
+const SAMPLE = 512;
+const MOST_FAILURES = 10_000;
+/** Much longer than the undisturbed run, and it is a hang. */
+const TIMES_LONGER = 20;
+const AT_LEAST = 20_000_000;
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+
+/** What the guest printed, so that it can be taken back with the machine. */
+class Printed {
+  text = '';
+
+  readonly add = (bytes: Uint8Array): void => {
+    this.text += Buffer.from(bytes).toString('latin1');
+  };
+}
+
+/** Merged address ranges as breakpoints. */
+class Ranges implements Breakpoints {
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+
+  constructor(ranges: readonly (readonly [start: number, end: number])[]) {
+    for (const [start, end] of [...ranges].sort((a, b) => a[0] - b[0])) {
+      if (this.#ends.at(-1) === start) this.#ends[this.#ends.length - 1] = end;
+      else {
+        this.#starts.push(start);
+        this.#ends.push(end);
+      }
+    }
+  }
+
+  get size(): number {
+    return this.#starts.length;
+  }
+
+  has(pc: number): boolean {
+    let low = 0;
+    let high = this.#starts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#starts[middle]! <= pc) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && pc < this.#ends[low - 1]!;
+  }
+}
+
+/** What an end looks like to a person: the status, or what killed it, and what the runtime said. */
+function describeEnd(end: SessionEnd, stderr: string): string {
+  const said = /^(?:fatal error|panic|runtime: .*|SIG[A-Z]+): .*$/m.exec(stderr)?.[0] ?? stderr.split('\n', 1)[0] ?? '';
+  const words = said === '' ? '' : `, saying ${JSON.stringify(said)}`;
+  switch (end.kind) {
+    case 'exit':
+      return `exit status ${end.status}${words}`;
+    case 'signal':
+      return `killed by ${end.name} at ${end.place}: ${end.reason}${words}`;
+    case 'deadlock':
+      return `every thread waits for ever: ${end.reason}${words}`;
+    case 'limit':
+      return `still running after ${end.instructions} instructions${words}`;
+  }
+}
+
+/** One program, swept. */
+export class Sweep {
+  readonly session: Session;
+  readonly #options: SweepOptions;
+  readonly #go: Go;
+  readonly #thread: Thread;
+  readonly #oracles: Oracles;
+  readonly #out = new Printed();
+  readonly #err = new Printed();
+  readonly #refused: Partial<Record<CheckId, number>> = {};
+  readonly #failures: SweepFailure[] = [];
+  readonly #start: SessionSnapshot;
+  #reference: Reference | undefined;
+  #attempts = 0;
+  #injections = 0;
+  #restarts = 0;
+  #ranToEnd = 0;
+  #refusals = { attempts: 0, at: 0 };
+  #longest = { attempts: 0, at: 0 };
+
+  /**
+   * @param reference how the undisturbed program goes, if that is known
+   * @throws InputError for a program that is none, has no Go tables, or does not fit the options
+   */
+  constructor(bytes: Uint8Array, options: SweepOptions, reference?: Reference) {
+    const { path, args, env, cpus, seed, dirs, rules, without } = options;
+    const session: SessionOptions = {
+      path,
+      stdout: this.#out.add,
+      stderr: this.#err.add,
+      // A sweep runs the program thousands of times over: it must not change the host's files.
+      ...(dirs === undefined ? {} : { dirs: dirs.map((dir) => (dir.endsWith(':ro') ? dir : `${dir}:ro`)) }),
+      ...(args === undefined ? {} : { args }),
+      ...(env === undefined ? {} : { env }),
+      ...(cpus === undefined ? {} : { cpus }),
+      ...(seed === undefined ? {} : { seed }),
+      ...(rules === undefined ? {} : { rules }),
+      ...(without === undefined ? {} : { without }),
+    };
+    this.session = Session.open(bytes, session);
+    const { go } = this.session;
+    if (go === undefined) throw new InputError(this.session.notGo ?? 'no Go program');
+    this.#options = options;
+    this.#go = go;
+    this.#thread = threadOf(this.session.machine, this.session.arch);
+    this.#oracles = new Oracles(this.session, go);
+    this.#start = this.session.save();
+    this.#reference = reference;
+  }
+
+  /** Runs the program undisturbed, once. */
+  reference(): Reference {
+    if (this.#reference !== undefined) return this.#reference;
+    const end = this.session.run();
+    const { instructions } = this.session.machine;
+    this.#reference = { instructions, end, stdout: this.#out.text };
+    this.#rewind(this.#start, '', '');
+    return this.#reference;
+  }
+
+  #rewind(snapshot: SessionSnapshot, out: string, err: string): void {
+    this.session.restore(snapshot);
+    this.#out.text = out;
+    this.#err.text = err;
+  }
+
+  /** Sweeps the range. */
+  run(progress?: SweepProgress): SweepResult {
+    const began = performance.now();
+    const { every = 1, limit = Number.POSITIVE_INFINITY } = this.#options;
+    const ranges = this.#ranges();
+    const reference = this.reference();
+    const from = this.#goTo(this.#options.from, 0);
+    const { machine } = this.session;
+    let places = 0;
+    let last = typeof this.#options.to === 'number' ? this.#options.to : reference.instructions;
+    const until = typeof this.#options.to === 'string' ? new Set(this.session.locate(this.#options.to)) : undefined;
+    const span = Math.max(1, last - from);
+    while (this.#injections < limit && machine.instructions <= last) {
+      if (ranges === undefined || ranges.has(machine.state.pc)) {
+        if (places++ % every === 0) {
+          this.#attempt();
+          progress?.({
+            injections: this.#injections,
+            failures: this.#failures.length,
+            done: (machine.instructions - from) / span,
+          });
+        }
+        if (until?.has(machine.state.pc) === true) last = machine.instructions;
+        if (machine.instructions >= last) break;
+        if (this.session.advance(machine.instructions + 1) !== undefined) break;
+      } else if (this.#advanceTo(ranges, last) !== 'there') break;
+    }
+    const seconds = (performance.now() - began) / 1000;
+    return {
+      version: 1,
+      goarch: this.session.arch.goarch,
+      go: this.#go.program.release.text,
+      attempts: this.#attempts,
+      injections: this.#injections,
+      restarts: this.#restarts,
+      ranToEnd: this.#ranToEnd,
+      refused: this.#refused,
+      longestRefusal: this.#longest,
+      seconds,
+      perSecond: this.#injections / Math.max(seconds, 1e-9),
+      failures: this.#failures,
+    };
+  }
+
+  /** The code of the functions that are asked for; undefined for all. */
+  #ranges(): Ranges | undefined {
+    const { func } = this.#options;
+    if (func === undefined) return undefined;
+    let pattern: RegExp;
+    try {
+      pattern = new RegExp(func);
+    } catch {
+      throw new InputError(`--func ${func}: not a regular expression`);
+    }
+    const found: [number, number][] = [];
+    for (const f of this.#go.program.tables.funcs()) if (pattern.test(f.name)) found.push([f.entry, f.end]);
+    if (found.length === 0) throw new InputError(`--func ${func}: no function's name matches`);
+    return new Ranges(found);
+  }
+
+  /** Goes to a bound. Returns the instruction count there. */
+  #goTo(bound: number | string | undefined, otherwise: number): number {
+    const { machine } = this.session;
+    if (typeof bound === 'string') {
+      if (this.#advanceTo(new Set(this.session.locate(bound)), Number.POSITIVE_INFINITY) !== 'there') {
+        throw new InputError(`--from ${bound}: the program never gets there`);
+      }
+    } else if ((bound ?? otherwise) > 0) this.session.advance(bound ?? otherwise);
+    return machine.instructions;
+  }
+
+  /** Runs on until the next instruction is one of `places`, or `limit` instructions are executed. */
+  #advanceTo(places: Breakpoints, limit: number): 'there' | 'limit' | SessionEnd {
+    const { machine } = this.session;
+    machine.breakpoints = places;
+    try {
+      const end = this.session.advance(limit);
+      if (end !== undefined) return end;
+      return machine.instructions < limit || places.has(machine.state.pc) ? 'there' : 'limit';
+    } finally {
+      machine.breakpoints = undefined;
+    }
+  }
+
+  #attempt(): void {
+    this.#attempts++;
+    const { pc, sp, lr } = this.#thread;
+    const { preemption } = this.#go;
+    const gp = this.#getg();
+    const verdict = preemption.isAsyncSafePoint(gp, pc, sp, lr);
+    if (!verdict.safe) return this.#refuse(verdict.check ?? 'unsafe-point');
+    if (!preemption.without.has('want') && (preemption.runtime.readgstatus(gp) & ~Gscan) !== Grunning) {
+      return this.#refuse('want');
+    }
+    this.#refusals = { attempts: 0, at: 0 };
+    const { share } = this.#options;
+    const number = this.#injections++;
+    if (verdict.verdict === 'restart') this.#restarts++;
+    if (share === undefined || number % share.of === share.index) this.#inject(gp, verdict, number);
+  }
+
+  #getg(): number {
+    try {
+      return this.#go.preemption.getg(this.#thread);
+    } catch (error) {
+      if (error instanceof GuestReadError) return 0;
+      throw error;
+    }
+  }
+
+  #refuse(check: CheckId): void {
+    this.#refused[check] = (this.#refused[check] ?? 0) + 1;
+    if (this.#refusals.attempts === 0) this.#refusals.at = this.session.machine.instructions;
+    this.#refusals.attempts++;
+    if (this.#refusals.attempts > this.#longest.attempts) this.#longest = { ...this.#refusals };
+    if (this.#refusals.attempts === MOST_REFUSED) {
+      this.#fail('progress', `${MOST_REFUSED} attempts in a row were refused`);
+    }
+  }
+
+  #fail(oracle: OracleName, detail: string): void {
+    if (this.#failures.length >= MOST_FAILURES) return;
+    const { pc, inSlot } = this.#thread;
+    const at = this.session.machine.instructions;
+    const func = this.session.placeOf(pc);
+    this.#failures.push({ at, pc, func, inSlot, oracle, detail, reproduce: this.#reproduce(at) });
+  }
+
+  #reproduce(at: number): string {
+    const { path, args = [], env = [], cpus, seed, dirs = [], rules, without } = this.#options;
+    const words = ['safepoint', 'sweep', '--from', String(at), '--to', String(at), '--full'];
+    if (without !== undefined && without.size > 0) words.push('--without', [...without].join(','));
+    if (rules !== undefined && rules !== 'auto') words.push('--rules', rules);
+    if (cpus !== undefined && cpus !== 1) words.push('--cpus', String(cpus));
+    if (seed !== undefined && seed !== 0) words.push('--seed', String(seed));
+    for (const variable of env) words.push('--env', variable);
+    for (const dir of dirs) words.push('--dir', dir);
+    return [...words, path, ...args].map(quoted).join(' ');
+  }
+
+  /** One injection: the machine is as before when this returns. */
+  #inject(gp: number, verdict: Verdict, number: number): void {
+    const out = this.#out.text;
+    const err = this.#err.text;
+    const snapshot = this.session.save();
+    const found: { oracle: OracleName; detail: string }[] = [];
+    const objects = (oracle: OracleName, detail: string | undefined): boolean => {
+      if (detail !== undefined) found.push({ oracle, detail });
+      return detail !== undefined;
+    };
+    try {
+      objects('locks', this.#locksHeld(gp));
+      const walk = this.#oracles.walk(gp);
+      objects('unwind', this.#oracles.unsound(walk));
+      const before = this.#oracles.observe(gp);
+      this.#rewind(snapshot, out, err);
+
+      this.#request(gp);
+      const { machine } = this.session;
+      const done = this.#go.preemption.doSigPreempt(gp, this.#thread);
+      this.#thread.exceptionReturn();
+      if (!done.safe) {
+        this.#refused[done.check ?? 'want'] = (this.#refused[done.check ?? 'want'] ?? 0) + 1;
+        this.#injections--;
+        return;
+      }
+      const injected = this.#oracles.walk(gp);
+      const expected = this.#oracles.callers(walk);
+      const restarted = verdict.resume !== before.pc;
+      // A restart changes the PC of the frame that is resumed, and nothing else of the stack.
+      if (!restarted && injected.stop !== 'limit' && this.#oracles.callers(injected, 1) !== expected) {
+        objects(
+          'unwind',
+          `under the injected call the frames are ${this.#oracles.callers(injected, 1)} instead of ${expected}`,
+        );
+      }
+      const patience = this.#options.patience ?? PATIENCE;
+      const limit = machine.instructions + patience;
+      const resumed = this.#untilResumed(gp, verdict.resume, before.sp, limit);
+      if (resumed === 'limit') objects('progress', `not back after ${patience} instructions`);
+      else if (resumed !== 'there') {
+        objects('end', `before the goroutine is back: ${describeEnd(resumed, this.#err.text.slice(err.length))}`);
+      } else {
+        const damaged = [
+          objects('registers', this.#oracles.registers(before, restarted)),
+          objects('stack', this.#oracles.stack(before, gp)),
+          restarted && objects('path', this.#oracles.again(before)),
+        ];
+        const path = damaged.includes(true) ? undefined : this.#oracles.path(before, gp);
+        if (path?.end === undefined) objects('path', path?.detail);
+        else objects('end', `${path.detail}: ${describeEnd(path.end, this.#err.text.slice(err.length))}`);
+        const { sample = SAMPLE } = this.#options;
+        if (sample > 0 && number % sample === 0 && path?.end === undefined) objects('output', this.#toTheEnd(err));
+      }
+    } finally {
+      this.#rewind(snapshot, out, err);
+      this.session.process.kernel.drop(snapshot.kernel);
+    }
+    for (const { oracle, detail } of found) this.#fail(oracle, detail);
+  }
+
+  /** Requests the preemption as preemptone does: of the user goroutine of the M, which is gp unless that check is off. */
+  #request(gp: number): void {
+    const { preemption } = this.#go;
+    try {
+      const mp = preemption.runtime.m(gp);
+      const curg = mp === 0 ? 0 : preemption.runtime.curg(mp);
+      if (curg !== 0) preemption.requestPreempt(curg);
+    } catch (error) {
+      if (!(error instanceof GuestReadError)) throw error;
+    }
+  }
+
+  #locksHeld(gp: number): string | undefined {
+    const { runtime } = this.#go.preemption;
+    const mp = runtime.m(gp);
+    if (mp === 0) return 'the goroutine has no M';
+    const held: string[] = [];
+    if (runtime.locks(mp) !== 0) held.push(`m.locks is ${runtime.locks(mp)}`);
+    if (runtime.mallocing(mp) !== 0) held.push(`m.mallocing is ${runtime.mallocing(mp)}`);
+    if (runtime.preemptoffLength(mp) !== 0) held.push(`m.preemptoff is ${JSON.stringify(runtime.preemptoff(mp))}`);
+    return held.length === 0 ? undefined : held.join(', ');
+  }
+
+  /** Runs until gp stands at `resume` with the SP that it was interrupted with. */
+  #untilResumed(gp: number, resume: number, sp: number, limit: number): 'there' | 'limit' | SessionEnd {
+    const { machine } = this.session;
+    const place: Breakpoints = { has: (pc) => pc === resume };
+    for (;;) {
+      const reached = this.#advanceTo(place, limit);
+      if (reached !== 'there') return reached;
+      if (this.#getg() === gp && this.#thread.sp === sp && !machine.state.inSlot) return 'there';
+    }
+  }
+
+  /** Runs to the end and compares. */
+  #toTheEnd(err: string): string | undefined {
+    this.#ranToEnd++;
+    const reference = this.reference();
+    const { machine } = this.session;
+    const limit = Math.max(reference.instructions * TIMES_LONGER, machine.instructions + AT_LEAST);
+    const end =
+      this.session.advance(limit) ??
+      ({ kind: 'limit', status: 1, instructions: machine.instructions, place: hex(machine.state.epc) } as const);
+    if (end.kind !== reference.end.kind || end.status !== reference.end.status) {
+      return `${describeEnd(end, this.#err.text.slice(err.length))}; undisturbed: ${describeEnd(reference.end, '')}`;
+    }
+    if (this.#out.text === reference.stdout) return undefined;
+    const lines = this.#out.text.split('\n');
+    const want = reference.stdout.split('\n');
+    const line = lines.findIndex((text, i) => text !== want[i]);
+    if (line < 0) return `prints ${lines.length - 1} lines instead of ${want.length - 1}`;
+    return `line ${line + 1} of the output is ${JSON.stringify(lines[line])} instead of ${JSON.stringify(want[line] ?? '')}`;
+  }
+}
+
+/** A word of a command line, quoted for a POSIX shell where it must be. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
