@@ -166,7 +166,7 @@ export class Debugger {
     const { runtime } = preemption;
     const threads = this.session.threads().map((thread) => ({ thread, g: preemption.getg(thread) }));
     const { gs, how } = runtime.goroutines(
-      go.program.allgs,
+      go.allgs,
       threads.map((t) => t.g),
     );
     const current = this.#g(go);

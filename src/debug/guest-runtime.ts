@@ -94,22 +94,6 @@ export class CallFrame {
     const popped = arch.linkRegister ? 0 : arch.pointerSize;
     return machine.state.pc === this.sentinel && machine.state.getNumber(this.#sp) === call.sp + popped;
   }
-
-  /**
-   * The results of a call that has returned: from registers where the release passes them so, else from the stack.
-   * @param count of arguments, after which results stand on the stack
-   */
-  results(call: CallRegisters, args: number, count: number): number[] {
-    const { arch, machine } = this.#session;
-    const { memory, program } = this.#go;
-    const { state } = machine;
-    if (arch.family === 'amd64' && program.release.minor >= 17) {
-      return AMD64_ARGUMENTS.slice(0, count).map((name) => state.getNumber(state.register(name)));
-    }
-    const w = arch.pointerSize;
-    const base = call.sp + (arch.linkRegister ? arch.minFrameSize : w) + args * w;
-    return Array.from({ length: count }, (_, i) => memory.readPointer(base + i * w));
-  }
 }
 
 /** A thread that can be borrowed: it waits on its g0, has no P and holds no lock. */

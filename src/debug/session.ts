@@ -5,6 +5,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { isaFor } from '../../isa/index.ts';
 import { type Arch, archOf } from '../arch/arch.ts';
 import { Machine } from '../engine/machine.ts';
+import type { AllgsSymbols } from '../goruntime/goroutines.ts';
 import { LocationError } from '../goruntime/locate.ts';
 import { Preemption } from '../goruntime/preempt.ts';
 import { GoProgram, NotGoError } from '../goruntime/program.ts';
@@ -19,6 +20,7 @@ import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { ElfError, readElf } from '../object/elf.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
 import { timerFor } from './timer.ts';
 import { TraceHash } from './trace-hash.ts';
@@ -59,6 +61,8 @@ export interface Go {
   readonly memory: GuestMemory;
   readonly preemption: Preemption;
   readonly handler: HostHandler;
+  /** Where the list of all goroutines is, symbols or not. */
+  readonly allgs: AllgsSymbols | undefined;
 }
 
 /** How a program ended, or why it was stopped. `status` is the exit status that a shell would see. */
@@ -208,7 +212,8 @@ export class Session {
     if (rules === undefined) throw new InputError(`no rules ${name}; try auto, seed or a release such as 1.19`);
     const memory = new MachineMemory(this.machine.memory, this.arch);
     const preemption = new Preemption(program, memory, without === undefined ? { rules } : { rules, without });
-    return { program, memory, preemption, handler: new HostHandler(this.machine, program, preemption) };
+    const allgs = allgsOf(this.machine.isa, program);
+    return { program, memory, preemption, allgs, handler: new HostHandler(this.machine, program, preemption) };
   }
 
   /** Who interrupts the run, and what happens then. */

@@ -112,7 +112,7 @@ export class Suspender {
   find(goid: number): number | undefined {
     const { runtime } = this.#model;
     const threads = this.#session.threads().map((thread) => this.#getg(thread));
-    const { gs } = runtime.goroutines(this.#go.program.allgs, threads);
+    const { gs } = runtime.goroutines(this.#go.allgs, threads);
     return gs.find((g) => runtime.goid(g) === goid && !runtime.isDead(g));
   }
 

@@ -1,0 +1,242 @@
+// What the garbage collector's stack scan reads of a stopped goroutine (runtime scanframeworker and getStackMap): the words of each
+// frame that may hold pointers, by stack maps where there are some, and word for word where a frame was interrupted.
+
+import type { Arch } from '../arch/arch.ts';
+import {
+  FUNCDATA_ArgsPointerMaps,
+  FUNCDATA_LocalsPointerMaps,
+  funcdataStackObjects,
+  PCDATA_StackMapIndex,
+} from './funcdata.ts';
+import { TableError } from './pcvalue.ts';
+import type { GoProgram } from './program.ts';
+import type { Func, GoTables } from './tables.ts';
+import type { Frame } from './unwind.ts';
+import { isBefore } from './version.ts';
+import type { GuestMemory } from './view.ts';
+
+/**
+ * Why a word was looked at.
+ * - `locals`, `args`: its bit in the frame's stack map is set.
+ * - `conservative`: the frame is that of asyncPreempt or its caller, all of which are scanned.
+ * - `object`: it is part of a local variable whose address is taken, and which some root points to.
+ */
+export type ScanOrigin = 'locals' | 'args' | 'conservative' | 'object';
+
+/** One word that the scan reads. */
+export interface ScannedWord {
+  readonly addr: number;
+  readonly value: number;
+  readonly origin: ScanOrigin;
+}
+
+/** A local variable that is reached through pointers only (runtime stackObjectRecord). */
+export interface StackObject {
+  readonly addr: number;
+  readonly size: number;
+  /** Bytes at its start that may hold pointers. */
+  readonly pointerBytes: number;
+}
+
+/** What is scanned of one frame. */
+export interface ScannedFrame {
+  readonly frame: Frame;
+  readonly how: 'precise' | 'conservative' | 'dead' | 'no map';
+  /** What was or was not found, where that is not plain. */
+  readonly note: string;
+  readonly words: readonly ScannedWord[];
+  readonly objects: readonly StackObject[];
+}
+
+/** abi.ArgsSizeUnknown: the size of the arguments is known only to who called (reflect). */
+const ARGS_SIZE_UNKNOWN = -0x80000000;
+/** A frame with more words than this is none. */
+const MAX_WORDS = 1 << 20;
+const MAX_OBJECTS = 1 << 16;
+
+/** One bitmap of a FUNCDATA_*PointerMaps table (runtime stackmap). */
+interface Bits {
+  readonly count: number;
+  isSet(index: number): boolean;
+}
+
+const NO_BITS: Bits = { count: 0, isSet: () => false };
+
+/** Scans stacks of one program. */
+export class StackScanner {
+  readonly #program: GoProgram;
+  readonly #tables: GoTables;
+  readonly #arch: Arch;
+  readonly #memory: GuestMemory;
+
+  constructor(program: GoProgram, memory: GuestMemory) {
+    this.#program = program;
+    this.#tables = program.tables;
+    this.#arch = program.arch;
+    this.#memory = memory;
+  }
+
+  /**
+   * Scans the frames of a walk, innermost first, and then the stack objects that they point to.
+   * @throws TableError if a stack map is damaged (where the runtime throws "bad symbol table")
+   * @throws GuestReadError if the stack is not in memory
+   */
+  scan(frames: readonly Frame[]): readonly ScannedFrame[] {
+    const scanned: ScannedFrame[] = [];
+    let conservative = false;
+    let panicked = false;
+    for (const frame of frames) {
+      const injected =
+        frame.func.funcIDName === 'asyncPreempt' || (frame.func.funcIDName ?? '').startsWith('debugCall');
+      scanned.push(conservative || injected ? this.#conservative(frame) : this.#precise(frame, panicked));
+      // The parent of an injected call was interrupted anywhere: no map describes it (scanframeworker).
+      conservative = injected;
+      panicked = frame.func.funcIDName === 'sigpanic';
+    }
+    return this.#withObjects(scanned);
+  }
+
+  /** Address just above the locals (runtime frame.varp): below the return address and the saved frame pointer on amd64. */
+  #varp(frame: Frame): number {
+    if (this.#arch.linkRegister) return frame.fp;
+    const w = this.#arch.pointerSize;
+    const above = frame.fp - w;
+    return above > frame.sp ? above - w : above;
+  }
+
+  /** Address of the first argument (runtime frame.argp). */
+  #argp(frame: Frame): number {
+    return frame.fp + this.#arch.minFrameSize;
+  }
+
+  #words(addr: number, count: number, origin: ScanOrigin, bits?: Bits): ScannedWord[] {
+    const w = this.#arch.pointerSize;
+    const words: ScannedWord[] = [];
+    for (let i = 0; i < Math.min(count, MAX_WORDS); i++) {
+      if (bits !== undefined && !bits.isSet(i)) continue;
+      const at = addr + i * w;
+      words.push({ addr: at, value: this.#memory.readPointer(at), origin });
+    }
+    return words;
+  }
+
+  #conservative(frame: Frame): ScannedFrame {
+    const w = this.#arch.pointerSize;
+    const words = this.#words(frame.sp, Math.max(0, this.#varp(frame) - frame.sp) / w, 'conservative');
+    if (frame.func.args !== ARGS_SIZE_UNKNOWN && frame.func.args > 0) {
+      words.push(...this.#words(this.#argp(frame), frame.func.args / w, 'conservative'));
+    }
+    return { frame, how: 'conservative', note: '', words, objects: [] };
+  }
+
+  #precise(frame: Frame, panicked: boolean): ScannedFrame {
+    const { func } = frame;
+    let { pc } = frame;
+    if (panicked) {
+      // After a panic only the call of deferreturn is ever reached again.
+      if (func.record.deferreturn === 0)
+        return { frame, how: 'dead', note: 'a panic leaves this frame for good', words: [], objects: [] };
+      pc = func.entry + func.record.deferreturn + 1;
+    }
+    const w = this.#arch.pointerSize;
+    // Back up to the call; the entry has the entry's map.
+    const index = pc === func.entry ? -1 : this.#tables.pcdatavalue(func, PCDATA_StackMapIndex, pc - 1);
+    const map = Math.max(index, 0);
+    const notes: string[] = [];
+    const words: ScannedWord[] = [];
+
+    const varp = this.#varp(frame);
+    if (varp - frame.sp > this.#arch.minFrameSize) {
+      const locals = this.#bits(func, FUNCDATA_LocalsPointerMaps, map, 'locals');
+      if (locals === undefined) notes.push('no map of locals: assembly without Go frames');
+      else words.push(...this.#words(varp - locals.count * w, locals.count, 'locals', locals));
+    }
+    if (func.args === ARGS_SIZE_UNKNOWN) notes.push('the size of the arguments is not known here (reflect)');
+    else if (func.args > 0) {
+      const args = this.#bits(func, FUNCDATA_ArgsPointerMaps, map, 'args');
+      if (args === undefined) notes.push('no map of arguments');
+      else words.push(...this.#words(this.#argp(frame), args.count, 'args', args));
+    }
+    const how = notes.length > 0 && words.length === 0 ? 'no map' : 'precise';
+    return { frame, how, note: notes.join('; '), words, objects: this.#objects(frame) };
+  }
+
+  /** Map number `index` of a table (runtime stackmapdata); undefined if the function has no table. */
+  #bits(func: Func, table: number, index: number, what: string): Bits | undefined {
+    const addr = this.#tables.funcdata(func, table);
+    if (addr === undefined) return undefined;
+    const memory = this.#memory;
+    const n = memory.readU32(addr) | 0;
+    const nbit = memory.readU32(addr + 4) | 0;
+    if (n <= 0) return undefined;
+    if (nbit === 0) return NO_BITS;
+    if (index >= n || nbit < 0 || nbit > MAX_WORDS)
+      throw new TableError(`${what} pointer maps of ${func.name}`, 0, `map ${index} of ${n}, ${nbit} bits each`);
+    const bytes = addr + 8 + index * ((nbit + 7) >> 3);
+    return { count: nbit, isSet: (i) => ((memory.readU8(bytes + (i >> 3)) >> (i & 7)) & 1) !== 0 };
+  }
+
+  // Stack objects
+
+  /** The stack objects of a frame. Their layout is known from Go 1.17 on, which has them in rows of four 32-bit words. */
+  #objects(frame: Frame): StackObject[] {
+    if (isBefore(this.#program.release, '1.17')) return [];
+    const addr = this.#tables.funcdata(frame.func, funcdataStackObjects(this.#program.release));
+    if (addr === undefined) return [];
+    const memory = this.#memory;
+    const w = this.#arch.pointerSize;
+    // In Go 1.17 the last field is a pointer to the pointer mask, afterwards an offset into rodata.
+    const row = isBefore(this.#program.release, '1.18') && w === 8 ? 24 : 16;
+    const n = memory.readPointer(addr);
+    if (n > MAX_OBJECTS) throw new TableError(`stack objects of ${frame.func.name}`, 0, `there are ${n}`);
+    const objects: StackObject[] = [];
+    for (let i = 0; i < n; i++) {
+      const at = addr + w + i * row;
+      const off = memory.readU32(at) | 0;
+      objects.push({
+        addr: (off < 0 ? this.#varp(frame) : this.#argp(frame)) + off,
+        size: memory.readU32(at + 4) | 0,
+        // Negative where a program computes the mask.
+        pointerBytes: Math.abs(memory.readU32(at + 8) | 0),
+      });
+    }
+    return objects;
+  }
+
+  /**
+   * Adds the words of every stack object that a root points into, found as the collector finds them: a root that points to the
+   * stack makes the object there live, and its words are roots in turn. The pointer mask is not read: every word of the part that
+   * holds pointers is listed.
+   */
+  #withObjects(scanned: readonly ScannedFrame[]): ScannedFrame[] {
+    const w = this.#arch.pointerSize;
+    const added = scanned.map((): ScannedWord[] => []);
+    const objects = scanned.flatMap((s, index) => s.objects.map((object) => ({ object, index })));
+    objects.sort((a, b) => a.object.addr - b.object.addr);
+    const live = new Set<StackObject>();
+    const pending = scanned.flatMap((s) => s.words.map((word) => word.value));
+    while (pending.length > 0) {
+      const value = pending.pop()!;
+      const found = at(objects, value);
+      if (found === undefined || live.has(found.object)) continue;
+      live.add(found.object);
+      const words = this.#words(found.object.addr, found.object.pointerBytes / w, 'object');
+      added[found.index]!.push(...words);
+      pending.push(...words.map((word) => word.value));
+    }
+    return scanned.map((s, i) => ({ ...s, words: [...s.words, ...added[i]!] }));
+  }
+}
+
+/** The object that holds an address, in a list sorted by address. */
+function at<T extends { readonly object: StackObject }>(objects: readonly T[], addr: number): T | undefined {
+  let low = 0;
+  let high = objects.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (objects[middle]!.object.addr <= addr) low = middle + 1;
+    else high = middle;
+  }
+  const found = objects[low - 1];
+  return found !== undefined && addr < found.object.addr + Math.max(found.object.size, 1) ? found : undefined;
+}
