@@ -5,6 +5,7 @@ import { TableError } from '../src/index.ts';
 import { disasmCommand } from './commands/disasm.ts';
 import { explainCommand } from './commands/explain.ts';
 import { funcsCommand } from './commands/funcs.ts';
+import { goroutinesCommand } from './commands/goroutines.ts';
 import { infoCommand } from './commands/info.ts';
 import { isaCommand } from './commands/isa.ts';
 import { mapCommand } from './commands/map.ts';
@@ -35,6 +36,7 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     mapCommand,
     verifyCommand,
     stepCommand,
+    goroutinesCommand,
     sweepCommand,
     infoCommand,
     disasmCommand,

@@ -4,7 +4,15 @@ export type { ClauseInfo, Decoded, Isa } from '../isa/index.ts';
 export { GOARCHES, type Goarch, isaFor } from '../isa/index.ts';
 export { type Arch, archOf } from './arch/arch.ts';
 export { Debugger, type GoroutineLine, type Moved } from './debug/debugger.ts';
+export {
+  type GoroutineReport,
+  type GoroutinesOptions,
+  type GoroutinesReport,
+  reportGoroutines,
+} from './debug/goroutine-report.ts';
+export { GuestCallError } from './debug/guest-runtime.ts';
 export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
+export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
 export { InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
@@ -20,12 +28,14 @@ export {
   type VerifyReport,
   verify,
 } from './debug/verify.ts';
+export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
 export { type Location, LocationError } from './goruntime/locate.ts';
 export { TableError } from './goruntime/pcvalue.ts';
 export { Preemption } from './goruntime/preempt.ts';
 export { RULES, type Rule, type Rules } from './goruntime/preempt-rules.ts';
 export { GoProgram, NotGoError } from './goruntime/program.ts';
 export { CHECKS, type CheckId, type CheckResult, SafePoints, type Verdict } from './goruntime/safe-points.ts';
+export { SuspendError } from './goruntime/suspend.ts';
 export { type Func, GoTables, type InlineFrame } from './goruntime/tables.ts';
 export { ROWS as SYSTEM_CALLS } from './linux/calls/index.ts';
 export { type Elf, ElfError, readElf } from './object/elf.ts';

@@ -10,7 +10,7 @@
 import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
 import { resumeG, SuspendError, type SuspendGState, Suspension } from '../goruntime/suspend.ts';
-import { GuestReadError, getg } from '../goruntime/view.ts';
+import { GuestReadError, getg, type ThreadView } from '../goruntime/view.ts';
 import type { Kernel } from '../linux/kernel.ts';
 import type { InterruptSource } from '../linux/process.ts';
 import { SI_TKILL } from '../linux/signal.ts';
@@ -108,10 +108,20 @@ export class Suspender {
     return [...this.#requests];
   }
 
+  /** g of a thread; 0 where it has none (yet). */
+  getg(thread: ThreadView): number {
+    try {
+      return getg(this.#session.arch, this.#go.memory, thread);
+    } catch (error) {
+      if (error instanceof GuestReadError) return 0;
+      throw error;
+    }
+  }
+
   /** The g of a goroutine by its number. */
   find(goid: number): number | undefined {
     const { runtime } = this.#model;
-    const threads = this.#session.threads().map((thread) => this.#getg(thread));
+    const threads = this.#session.threads().map((thread) => this.getg(thread));
     const { gs } = runtime.goroutines(this.#go.allgs, threads);
     return gs.find((g) => runtime.goid(g) === goid && !runtime.isDead(g));
   }
@@ -275,26 +285,11 @@ export class Suspender {
 
   /** The signal has arrived at the thread that runs: the host's model of its handler. */
   #doSigPreempt(): void {
-    const gp = this.#getg(this.#thread);
+    const gp = this.getg(this.#thread);
     const verdict = this.#model.doSigPreempt(gp, this.#thread);
     this.#thread.exceptionReturn();
     if (verdict.safe) return;
     for (const request of this.#requests) if (request.g === gp) request.counts.refused++;
-  }
-
-  #getg(thread: {
-    readonly pc: number;
-    readonly sp: number;
-    readonly lr: number;
-    readonly g: number;
-    readonly tls: number;
-  }): number {
-    try {
-      return getg(this.#session.arch, this.#go.memory, thread);
-    } catch (error) {
-      if (error instanceof GuestReadError) return 0;
-      throw error;
-    }
   }
 
   /** A store by another processor: a linked load in progress fails. */

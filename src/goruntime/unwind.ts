@@ -106,12 +106,17 @@ export class Unwinder {
       const start =
         syscallSp !== 0
           ? { pc: runtime.syscallPc(gp), sp: syscallSp, lr: 0 }
-          : { pc: runtime.schedPc(gp), sp: runtime.schedSp(gp), lr: 0 };
+          : { pc: runtime.schedPc(gp), sp: runtime.schedSp(gp), lr: this.#schedLr(gp) };
       return this.walk(start, { ...options, gp });
     } catch (error) {
       if (!(error instanceof GuestReadError)) throw error;
       return { frames: [], stop: 'bad-frame', reason: error.message };
     }
+  }
+
+  /** g.sched.lr: where a goroutine that has not begun will return to. */
+  #schedLr(gp: number): number {
+    return this.#arch.linkRegister ? this.#memory.readPointer(gp + this.#program.offsets.g.schedLr) : 0;
   }
 
   #walk(start: UnwindStart, options: UnwindOptions, frames: Frame[]): StackWalk {

@@ -1,0 +1,156 @@
+// What `safepoint goroutines` prints: every goroutine of a stopped program, suspended and read, one after another.
+
+import { gstatusName } from '../goruntime/facts/constants.ts';
+import { SuspendError } from '../goruntime/suspend.ts';
+import { GuestCallError } from './guest-runtime.ts';
+import { Inspector, type SavedRegisters, type ScannedStackFrame } from './inspection.ts';
+import type { Go, Session } from './session.ts';
+import type { SafePointKind, Suspender } from './suspension.ts';
+
+/** One call on a stack, innermost first. */
+export interface CallReport {
+  readonly pc: number;
+  readonly sp: number;
+  readonly func: string;
+  readonly inlined: boolean;
+  readonly file: string | null;
+  readonly line: number;
+}
+
+/** What it took to suspend a goroutine. */
+export interface SuspensionReport {
+  readonly kind: SafePointKind | 'dead';
+  /** Whether resumeG has to ready it. */
+  readonly stopped: boolean;
+  /** Instructions that the program executed meanwhile, turns of suspendG's loop, signals sent and refused. */
+  readonly instructions: number;
+  readonly steps: number;
+  readonly signals: number;
+  readonly refused: number;
+}
+
+/** One goroutine. */
+export interface GoroutineReport {
+  readonly goid: number;
+  readonly g: number;
+  /** As it was found. */
+  readonly status: string;
+  /** The safe-point at which it was found, before it was driven anywhere. */
+  readonly kind: SafePointKind | 'none';
+  readonly reason: string;
+  readonly running: boolean;
+  /** Undefined where it could not be suspended: `error` says why. */
+  readonly suspended: SuspensionReport | undefined;
+  readonly error: string | undefined;
+  readonly registers: SavedRegisters | undefined;
+  readonly stack: readonly CallReport[];
+  /** Why the stack ends where it does. */
+  readonly stackEnd: string;
+  /** With `scan`: frame by frame, innermost first. */
+  readonly scan: readonly ScannedStackFrame[] | undefined;
+}
+
+export interface GoroutinesOptions {
+  /** Only this one. */
+  readonly goid?: number;
+  /** List the roots on the stacks. */
+  readonly scan?: boolean;
+  /**
+   * Suspend them in the program itself, as its garbage collector would: each one is resumed before the next, and the program goes on
+   * a little between. Otherwise each is suspended in a fork of the stopped program, which stays as it is.
+   */
+  readonly inPlace?: boolean;
+  /** Most frames of a stack. */
+  readonly limit?: number;
+}
+
+export interface GoroutinesReport {
+  readonly goroutines: readonly GoroutineReport[];
+  /** How they were found, for people. */
+  readonly how: string;
+}
+
+/** Suspends goroutines and reads them. The program has to be silenced by the caller while it runs in forks. */
+export function reportGoroutines(
+  session: Session,
+  go: Go,
+  suspender: Suspender,
+  options: GoroutinesOptions = {},
+): GoroutinesReport {
+  const { preemption } = go;
+  const { runtime } = preemption;
+  const threads = session.threads().map((thread) => ({ thread, g: suspender.getg(thread) }));
+  const { gs, how } = runtime.goroutines(
+    go.allgs,
+    threads.map((t) => t.g),
+  );
+  const found = gs
+    .filter((g) => !runtime.isDead(g) && (options.goid === undefined || runtime.goid(g) === options.goid))
+    .map((g) => {
+      const on = threads.find((t) => t.g === g)?.thread;
+      const stop = preemption.classify(g, on);
+      const status = gstatusName(runtime.readgstatus(g));
+      return { g, goid: runtime.goid(g), status, kind: stop.kind, reason: stop.reason, running: on !== undefined };
+    });
+  const inspector = new Inspector(session, go);
+  const goroutines: GoroutineReport[] = [];
+  for (const one of found) {
+    const fork = options.inPlace === true ? undefined : session.save();
+    const read = suspendAndRead(one.g, suspender, inspector, options);
+    goroutines.push({ ...one, ...read });
+    if (fork === undefined) continue;
+    session.restore(fork);
+    session.process.kernel.drop(fork.kernel);
+    suspender.reset();
+  }
+  return { goroutines, how };
+}
+
+type Read = Pick<GoroutineReport, 'suspended' | 'error' | 'registers' | 'stack' | 'stackEnd' | 'scan'>;
+
+function suspendAndRead(g: number, suspender: Suspender, inspector: Inspector, options: GoroutinesOptions): Read {
+  const nothing: Read = {
+    suspended: undefined,
+    error: undefined,
+    registers: undefined,
+    stack: [],
+    stackEnd: '',
+    scan: undefined,
+  };
+  try {
+    const request = suspender.suspendG(g);
+    const suspended: SuspensionReport = {
+      kind: request.kind ?? 'dead',
+      stopped: request.state?.stopped === true,
+      instructions: (request.suspendedAt ?? request.askedAt) - request.askedAt,
+      ...request.counts,
+    };
+    if (request.state?.dead === true) {
+      suspender.resumeG(request);
+      return { ...nothing, suspended };
+    }
+    const walk = inspector.stack(g, options.limit);
+    const read: Read = {
+      suspended,
+      error: undefined,
+      registers: inspector.registers(g),
+      stack: walk.frames.flatMap(({ pc, sp, inline }) =>
+        inline().map((call) => ({
+          pc,
+          sp,
+          func: call.name,
+          inlined: call.inlined,
+          file: call.file ?? null,
+          line: call.line,
+        })),
+      ),
+      stackEnd: `${walk.stop}: ${walk.reason}`,
+      scan: options.scan === true ? inspector.scan(g) : undefined,
+    };
+    suspender.resumeG(request);
+    return read;
+  } catch (error) {
+    if (!(error instanceof SuspendError || error instanceof GuestCallError)) throw error;
+    return { ...nothing, error: error.message };
+  }
+}
