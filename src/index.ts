@@ -15,7 +15,7 @@ export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
-export { InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
+export { type Go, InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
 export type { OracleName, SweepFailure, SweepOptions, SweepProgress, SweepResult } from './debug/sweep.ts';
 export { sweep } from './debug/sweep-jobs.ts';
 export {

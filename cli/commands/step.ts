@@ -8,6 +8,7 @@ import { rulesOption, wholeNumber, withoutOption } from '../options.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
 import { readProgram, userErrors } from '../program.ts';
 import { describeEnd } from './run.ts';
+import { SuspendCommands } from './suspend-commands.ts';
 
 interface Options {
   readonly rules: string;
@@ -31,6 +32,9 @@ const HELP: readonly (readonly [string, string])[] = [
   ['regs', 'registers'],
   ['where', 'the stack of the running thread'],
   ['goroutines', 'goroutines, and the kind of safe-point that each one stands at'],
+  ['suspend G', 'drive goroutine G to a safe-point and hold it there, as the garbage collector does'],
+  ['resume G', 'let a suspended goroutine go on'],
+  ['scan [G]', 'stack and roots of a suspended goroutine'],
   ['quit', 'leave'],
 ];
 
@@ -38,11 +42,13 @@ const HELP: readonly (readonly [string, string])[] = [
 export class Prompt {
   readonly #debugger: Debugger;
   readonly #output: Output;
+  readonly #suspensions: SuspendCommands | undefined;
   #ended = false;
 
   constructor(session: Session, output: Output) {
     this.#debugger = new Debugger(session);
     this.#output = output;
+    this.#suspensions = session.go === undefined ? undefined : new SuspendCommands(session, session.go, output);
   }
 
   /** Where the program stands: one line. */
@@ -87,6 +93,8 @@ export class Prompt {
       case 'step':
         return this.#counted(argument, (n) => this.#moved(this.#debugger.step(n)));
       case 'back':
+        if (this.#suspensions?.holding === true)
+          return this.#output.out('a goroutine is suspended; resume it before going back\n');
         return this.#counted(argument, (n) => {
           this.#debugger.back(n);
           this.#ended = false;
@@ -109,6 +117,13 @@ export class Prompt {
         return this.#where();
       case 'goroutines':
         return this.#goroutines();
+      case 'suspend':
+      case 'resume':
+      case 'scan':
+        if (this.#suspensions === undefined) return this.#output.out('the program has no Go tables\n');
+        this.#suspensions[command](argument);
+        if (command !== 'scan') this.show();
+        return;
     }
   }
 

@@ -3,6 +3,7 @@
 import type { Register } from '../../isa/dsl/registers.ts';
 import { Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, getg } from '../goruntime/view.ts';
+import { QUANTUM } from '../linux/sched.ts';
 import type { BlockedCall, Task } from '../linux/task.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
 
@@ -168,7 +169,7 @@ export class SleepingThread {
     const blocked: BlockedCall = task.blocked!;
     const registers = task.registers;
 
-    this.#switchTo(task);
+    const running = this.#switchTo(task);
     const frame = this.#frame;
     const call = frame.begin(target, sleeper.g0, sleeper.sp, args);
     const before = machine.breakpoints;
@@ -192,10 +193,26 @@ export class SleepingThread {
     current.wake = 'woken';
     kernel.current = undefined;
     kernel.sched.ready(tid);
+    machine.state.load(registers);
+    this.#switchBack(running);
   }
 
-  /** Makes a waiting thread the one that runs. */
-  #switchTo(task: Task): void {
+  /** Goes on with the thread that ran before, if it still can. */
+  #switchBack(tid: number | undefined): void {
+    const { process, machine } = this.#session;
+    const { kernel } = process;
+    const task = tid === undefined ? undefined : kernel.task(tid);
+    if (task === undefined || task.blocked !== undefined) return;
+    kernel.sched.remove(task.tid);
+    machine.state.load(task.registers);
+    kernel.current = task;
+    kernel.sched.switchedIn = machine.instructions;
+    kernel.sched.quantumEnd = machine.instructions + QUANTUM;
+    kernel.abi.exceptionReturn(machine);
+  }
+
+  /** Makes a waiting thread the one that runs. @returns the one that did */
+  #switchTo(task: Task): number | undefined {
     const { process, machine } = this.#session;
     const { kernel } = process;
     const running = kernel.current;
@@ -210,6 +227,7 @@ export class SleepingThread {
     kernel.sched.switchedIn = machine.instructions;
     kernel.sched.quantumEnd = machine.instructions + CALL_LIMIT;
     kernel.abi.exceptionReturn(machine);
+    return running?.tid;
   }
 }
 

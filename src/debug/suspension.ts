@@ -69,7 +69,7 @@ interface Request extends SuspendRequest {
 /** Instructions after which a goroutine that has not reached a safe-point is given up. */
 const SUSPEND_LIMIT = 50_000_000;
 /** How far the program is driven at a time, until a thread can be borrowed. */
-const BORROW_STEP = 20_000;
+const BORROW_STEP = 1_000;
 const BORROW_LIMIT = 20_000_000;
 
 /**
