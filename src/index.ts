@@ -10,12 +10,14 @@ export {
   type GoroutinesReport,
   reportGoroutines,
 } from './debug/goroutine-report.ts';
+export type { DeliveryDifference, GuestCounts } from './debug/guest-handler.ts';
 export { GuestCallError } from './debug/guest-runtime.ts';
 export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
 export { type Go, InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
+export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
 export type { OracleName, SweepFailure, SweepOptions, SweepProgress, SweepResult } from './debug/sweep.ts';
 export { sweep } from './debug/sweep-jobs.ts';
 export {
@@ -28,7 +30,7 @@ export {
   type VerifyReport,
   verify,
 } from './debug/verify.ts';
-export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
+export { asyncPreemptFrame, decodeAsyncPreemptFrame } from './goruntime/async-preempt-frame.ts';
 export { type Location, LocationError } from './goruntime/locate.ts';
 export { TableError } from './goruntime/pcvalue.ts';
 export { Preemption } from './goruntime/preempt.ts';
