@@ -12,7 +12,7 @@ import {
   type SessionEnd,
 } from '../../src/index.ts';
 import { rulesOption, wholeNumber, withoutOption } from '../options.ts';
-import { type Output, Progress, UserError } from '../output.ts';
+import { EXIT_CHECK_FAILED, hex, type Output, Progress, UserError } from '../output.ts';
 import { readProgram, userErrors } from '../program.ts';
 
 interface Options {
@@ -27,6 +27,7 @@ interface Options {
   readonly strace?: boolean;
   readonly stats?: string;
   readonly traceHash?: boolean;
+  readonly engine: 'compile' | 'evaluate';
   readonly maxInstructions?: number;
 }
 
@@ -79,6 +80,11 @@ function declare(
     .option('--strace', 'print each system call on stderr')
     .option('--stats <file>', 'write what happened as JSON (- for stderr)')
     .option('--trace-hash', 'hash every executed PC, for comparing runs (slower)')
+    .addOption(
+      new Option('--engine <which>', 'compile hot code (compile), or evaluate every instruction (evaluate)')
+        .choices(['compile', 'evaluate'])
+        .default('compile'),
+    )
     .addOption(new Option('--max-instructions <n>', 'stop after so many').argParser(wholeNumber(1)))
     .action((path: string, args: readonly string[], options: Options) => {
       done(execute(path, args, options, output));
@@ -126,6 +132,7 @@ function execute(path: string, args: readonly string[], options: Options, output
       rules: options.rules,
       without: options.without,
       traceHash: options.traceHash === true,
+      engine: options.engine,
       ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
       ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
@@ -137,8 +144,16 @@ function execute(path: string, args: readonly string[], options: Options, output
   const end = userErrors(path, () => session.run());
   // An exit speaks for itself.
   if (end.kind !== 'exit') output.err(`safepoint: ${path}: ${describeEnd(end)}\n`);
+  const differences = session.go?.guest?.differences ?? [];
+  for (const { at, pc, ours, theirs } of differences) {
+    const place = session.placeOf(pc);
+    output.err(
+      `safepoint: ${path}: SIGURG at instruction ${at}, ${hex(pc)} ${place}: ours ${ours}; the program ${theirs}\n`,
+    );
+  }
   if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
-  return end.status;
+  // Where the program's handler and our model differ, that is the result, whatever the program made of it.
+  return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }
 
 /** How a program ended, in a few words. */

@@ -79,22 +79,38 @@ export class HostHandler {
     const thread = this.#thread;
     const { pc, sp, lr, inSlot } = thread;
     const gp = this.#getg();
-    const at = this.#machine.instructions;
-    if (this.#hasNotMoved(this.#last.get(gp), pc, sp, at)) return undefined;
+    if (this.standsStill) return undefined;
 
     const requested = this.request();
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
-    this.#last.set(gp, { from: verdict.safe ? verdict.resume : pc, to: pc, sp, at, injected: verdict.safe });
+    this.interrupted(gp, { pc, sp }, verdict);
     this.counts.delivered++;
     if (verdict.safe) this.counts.injected++;
     else if (verdict.check !== undefined) {
       this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
     }
     if (this.listener !== undefined) {
+      const at = this.#machine.instructions;
       this.listener({ at, tid, goid: this.#goid(gp), pc, sp, lr, inSlot, requested, verdict });
     }
     return verdict;
+  }
+
+  /** Whether the goroutine that runs stands where the last interrupt left it, and is to be let go on. */
+  get standsStill(): boolean {
+    const { pc, sp } = this.#thread;
+    return this.#hasNotMoved(this.#last.get(this.#getg()), pc, sp, this.#machine.instructions);
+  }
+
+  /** Remembers an interrupt of gp at a place, and what came of it. */
+  interrupted(
+    gp: number,
+    { pc, sp }: { pc: number; sp: number },
+    { safe, resume }: Pick<Verdict, 'safe' | 'resume'>,
+  ): void {
+    const at = this.#machine.instructions;
+    this.#last.set(gp, { from: safe ? resume : pc, to: pc, sp, at, injected: safe });
   }
 
   /**

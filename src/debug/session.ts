@@ -5,20 +5,22 @@ import { isAbsolute, resolve } from 'node:path';
 import { isaFor } from '../../isa/index.ts';
 import { type Arch, archOf } from '../arch/arch.ts';
 import { Machine } from '../engine/machine.ts';
+import { asyncpreemptoff } from '../goruntime/godebug.ts';
 import type { AllgsSymbols } from '../goruntime/goroutines.ts';
 import { LocationError } from '../goruntime/locate.ts';
 import { Preemption } from '../goruntime/preempt.ts';
 import { GoProgram, NotGoError } from '../goruntime/program.ts';
 import type { CheckId } from '../goruntime/safe-points.ts';
 import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
+import { jit } from '../jit/compiler.ts';
 import { abiFor } from '../linux/abi/index.ts';
 import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
 import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
-import { SI_TKILL } from '../linux/signal.ts';
 import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { ElfError, readElf } from '../object/elf.ts';
+import { type GuestCounts, GuestHandler } from './guest-handler.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
 import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
@@ -47,6 +49,8 @@ export interface SessionOptions {
   readonly rules?: string;
   readonly without?: ReadonlySet<CheckId>;
   readonly traceHash?: boolean;
+  /** `compile` (the default) runs hot code as WebAssembly; `evaluate` is the exact reference. Both execute the same instructions. */
+  readonly engine?: 'compile' | 'evaluate';
   readonly maxInstructions?: number;
   readonly strace?: (line: string) => void;
   /** Bytes of standard input when the guest wants some; null at its end. */
@@ -61,6 +65,8 @@ export interface Go {
   readonly memory: GuestMemory;
   readonly preemption: Preemption;
   readonly handler: HostHandler;
+  /** With the `guest` handler: what became of every SIGURG. */
+  readonly guest: GuestHandler | undefined;
   /** Where the list of all goroutines is, symbols or not. */
   readonly allgs: AllgsSymbols | undefined;
 }
@@ -88,7 +94,8 @@ export interface Stats {
   readonly instructions: number;
   readonly seconds: number;
   readonly traceHash?: string;
-  readonly interrupts: InterruptCounts;
+  /** With the `guest` handler, every SIGURG that was delivered, the program's own included. */
+  readonly interrupts: InterruptCounts | GuestCounts;
   readonly syscalls: Readonly<Record<string, number>>;
   readonly unknownSyscalls: Readonly<Record<string, number>>;
 }
@@ -165,7 +172,10 @@ export class Session {
     const directories = (options.dirs ?? []).map(parseDirectory);
     this.#options = options;
     this.arch = archOf(elf.goarch);
-    this.machine = new Machine(isa, { limit: abiFor(isa.variant).taskSize });
+    this.machine = new Machine(isa, {
+      limit: abiFor(isa.variant).taskSize,
+      compiler: options.engine === 'evaluate' ? undefined : jit({ extents: (pc) => this.#extent(pc) }),
+    });
     const exe = isAbsolute(options.path) ? options.path : `/${options.path.replace(/^(\.\.?\/)+/, '')}`;
     const write = { 1: options.stdout, 2: options.stderr };
     const vfs = openVfs({
@@ -211,9 +221,16 @@ export class Session {
     const rules = program.rulesNamed(name);
     if (rules === undefined) throw new InputError(`no rules ${name}; try auto, seed or a release such as 1.19`);
     const memory = new MachineMemory(this.machine.memory, this.arch);
-    const preemption = new Preemption(program, memory, without === undefined ? { rules } : { rules, without });
+    const preemption = new Preemption(program, memory, {
+      rules,
+      asyncpreemptoff: asyncpreemptoff(this.#options.env ?? [], program.release),
+      ...(without === undefined ? {} : { without }),
+    });
     const allgs = allgsOf(this.machine.isa, program);
-    return { program, memory, preemption, allgs, handler: new HostHandler(this.machine, program, preemption) };
+    const handler = new HostHandler(this.machine, program, preemption);
+    const guest =
+      this.#options.handler === 'guest' ? new GuestHandler(this.process.kernel, preemption, handler) : undefined;
+    return { program, memory, preemption, allgs, handler, guest };
   }
 
   /** Who interrupts the run, and what happens then. */
@@ -222,8 +239,7 @@ export class Session {
     const { go } = this;
     if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
     const pcs = schedule.kind === 'at' ? this.locate(schedule.place) : [];
-    const interrupt = (tid: number): boolean =>
-      this.#options.handler === 'guest' ? this.#signal(go, tid) : go.handler.interrupt(tid)?.safe === true;
+    const interrupt = (tid: number): boolean => go.guest?.interrupt(tid) ?? go.handler.interrupt(tid)?.safe === true;
     const { program, handler } = go;
     const timer = timerFor(schedule, { machine: this.machine, thread: this.#thread, program, handler, interrupt }, pcs);
     const source: InterruptSource = {
@@ -237,22 +253,6 @@ export class Session {
         return true;
       },
     };
-  }
-
-  /** The `guest` handler: requests as the host handler does, and sends SIGURG for the program's own handler to decide. */
-  #signal(go: Go, tid: number): boolean {
-    const { kernel } = this.process;
-    const task = kernel.task(tid);
-    if (task === undefined) return false;
-    go.handler.request();
-    kernel.signalTask(task, {
-      signal: kernel.abi.signals.number('SIGURG'),
-      code: SI_TKILL,
-      pid: kernel.identity.pid,
-      uid: kernel.identity.uid,
-    });
-    go.handler.counts.delivered++;
-    return true;
   }
 
   /** The thread that runs. */
@@ -272,6 +272,12 @@ export class Session {
       return { pc, sp, lr, g, tls };
     });
     return views;
+  }
+
+  /** The function that the compiler takes as its unit, from the program's own tables. */
+  #extent(pc: number): { readonly start: number; readonly end: number } | undefined {
+    const f = this.go?.program.tables.findfunc(pc);
+    return f === undefined ? undefined : { start: f.entry, end: f.end };
   }
 
   /** PCs that a LOC names. @throws LocationError, or InputError for a program without Go tables */
@@ -335,6 +341,7 @@ export class Session {
   restore(snapshot: SessionSnapshot): void {
     this.process.restore(snapshot.kernel);
     this.go?.handler.reset();
+    this.go?.guest?.reset();
   }
 
   /** What `--stats` writes. */
@@ -349,7 +356,7 @@ export class Session {
       instructions: this.machine.instructions,
       seconds,
       ...(this.#hash === undefined ? {} : { traceHash: this.#hash.toString() }),
-      interrupts: this.go?.handler.counts ?? none,
+      interrupts: this.go?.guest?.counts ?? this.go?.handler.counts ?? none,
       syscalls: Object.fromEntries(calls),
       unknownSyscalls: Object.fromEntries(unknown),
     };

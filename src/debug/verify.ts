@@ -235,11 +235,15 @@ class Verifier {
 
   #throws(verdict: Verdict, pc: number): string | undefined {
     if (verdict.check === 'restart') return 'bad restart PC';
-    if (verdict.check !== 'unsafe-point') return undefined;
     const { tables } = this.#go.program;
+    const { rules } = this.#go.preemption;
     const f = tables.findfunc(pc);
-    const covered = f === undefined || tables.pcdatavalue2(f, PCDATA_UnsafePoint, pc).covered;
-    return covered ? undefined : 'invalid runtime symbol table';
+    const throws =
+      f !== undefined &&
+      ((verdict.check === 'half-call' && tables.funcspdeltaThrows(f, pc)) ||
+        (verdict.check === 'unsafe-point' && !tables.pcdatavalue2(f, PCDATA_UnsafePoint, pc).covered) ||
+        (verdict.check === 'prefix' && rules.inlTreeStrict && tables.inlTreeIndexIsMissing(f, pc)));
+    return throws ? 'invalid runtime symbol table' : undefined;
   }
 
   #theirs(gp: number, pc: number, sp: number, lr: number): Side {

@@ -12,6 +12,8 @@ export interface Rules {
   readonly unsafePoint: 'only-safe' | 'not-unsafe';
   /** Functions whose innermost name begins with one of these are refused. */
   readonly prefixes: readonly string[];
+  /** Whether a PC that the inline-tree table does not cover makes the runtime throw, rather than counting as not inlined. */
+  readonly inlTreeStrict: boolean;
   /** Whether a restartable sequence is backed up to its start. */
   readonly restart: boolean;
   /** Whether canPreemptM asks that m.curg is not in a system call. */
@@ -40,6 +42,7 @@ export interface Rule {
 const BASE: Omit<Rules, 'name' | 'rows' | 'note'> = {
   unsafePoint: 'only-safe',
   prefixes: ['runtime.', 'runtime/internal/', 'reflect.'],
+  inlTreeStrict: false,
   restart: true,
   curgNotInSyscall: false,
   xRegRestore: false,
@@ -102,6 +105,12 @@ export const RULES: readonly Rule[] = [
     what: 'runtime/internal/ is gone, and its prefix with it',
     releases: [['1.25']],
     sets: { prefixes: ['runtime.', 'internal/runtime/', 'reflect.'] },
+  },
+  {
+    id: 'inltree-strict',
+    what: 'the innermost name is read by pcdatavalue, which throws in padding; from 1.21 on the inline unwinder does not',
+    releases: [['1.14', '1.21']],
+    sets: { inlTreeStrict: true },
   },
   {
     id: 'signal-pending-none',

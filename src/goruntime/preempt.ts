@@ -25,7 +25,12 @@ export interface PreemptOptions {
   readonly rules?: Rules;
   /** Checks that are switched off. */
   readonly without?: ReadonlySet<CheckId>;
+  /** Whether the program runs with asynchronous preemption turned off: see godebug.ts. */
+  readonly asyncpreemptoff?: boolean;
 }
+
+/** The reason of every refusal while asynchronous preemption is turned off. */
+export const OFF = 'GODEBUG turns asynchronous preemption off';
 
 /** Which of the three kinds of safe-points a goroutine is stopped at, if any. */
 export interface StopClass {
@@ -56,6 +61,7 @@ export class Preemption {
   readonly runtime: RuntimeView;
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
+  readonly asyncpreemptoff: boolean;
   readonly safePoints: SafePoints;
   /** Bytes of stack that an injected call needs, as the runtime's init computes it. */
   readonly asyncPreemptStack: number;
@@ -67,6 +73,7 @@ export class Preemption {
     this.runtime = new RuntimeView(memory, program.offsets);
     this.rules = options.rules ?? program.rules;
     this.without = options.without ?? new Set();
+    this.asyncpreemptoff = options.asyncpreemptoff ?? false;
     this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
     this.asyncPreemptStack = program.asyncPreemptStack(this.rules);
     this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
@@ -191,6 +198,12 @@ export class Preemption {
    */
   doSigPreempt(gp: number, context: Context, explain = false): Verdict {
     let verdict: Verdict;
+    if (this.asyncpreemptoff) {
+      // sighandler does not get as far as doSigPreempt, which would acknowledge.
+      const trail = new Trail(this.without, explain);
+      trail.refuses('want', false, () => OFF);
+      return new LiveRefusal(trail, 'want');
+    }
     if (this.without.has('want') || this.#wants(gp)) {
       verdict = this.isAsyncSafePoint(gp, context.pc, context.sp, context.lr, explain);
       if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);

@@ -273,8 +273,10 @@ export class SafePoints {
 
     if (this.arch.linkRegister) {
       const spdelta = lr === pc + 8 && f !== undefined ? tables.funcspdelta(f, pc) : undefined;
-      const half = spdelta === 0;
-      if (trail.refuses('half-call', !half, () => describeHalfCall(half, pc, lr, spdelta))) return refused();
+      // The padding after assembly has no SP delta. The runtime throws there; as a verdict that can only be a refusal.
+      const throws = spdelta !== undefined && f !== undefined && tables.funcspdeltaThrows(f, pc);
+      const whole = spdelta !== 0 && !throws;
+      if (trail.refuses('half-call', whole, () => describeHalfCall(throws, pc, lr, spdelta))) return refused();
     }
 
     // An invalid function has no tables (runtime `pcdatavalue2` and `funcdata` of a zero funcInfo).
@@ -291,12 +293,15 @@ export class SafePoints {
 
     const name = f === undefined ? '' : tables.innermostName(f, pc);
     const prefix = rules.prefixes.find((p) => name.startsWith(p));
+    const nameless = rules.inlTreeStrict && f !== undefined && tables.inlTreeIndexIsMissing(f, pc);
     const describeName = (): string => {
+      if (nameless)
+        return 'the inline-tree table does not cover the PC: the runtime throws "invalid runtime symbol table"';
       const where =
         f !== undefined && name !== '' && name !== f.name ? `${name}, inlined into ${f.name},` : (f?.name ?? hex(pc));
       return prefix === undefined ? `${where} has no refused prefix` : `${where} begins with ${prefix}`;
     };
-    if (trail.refuses('prefix', prefix === undefined, describeName)) return refused();
+    if (trail.refuses('prefix', prefix === undefined && !nameless, describeName)) return refused();
 
     const target = rules.restart ? this.#restartTarget(f, up.value, up.startpc) : undefined;
     const bad =
@@ -353,8 +358,10 @@ export class SafePoints {
 
 const NO_TABLE = { value: UnsafePointSafe, startpc: 0, covered: true } as const;
 
-function describeHalfCall(half: boolean, pc: number, lr: number, spdelta: number | undefined): string {
-  if (half) return `LR ${hex(lr)} is PC+8 and the SP delta is 0: a call without a frame is half executed`;
+function describeHalfCall(throws: boolean, pc: number, lr: number, spdelta: number | undefined): string {
+  if (throws)
+    return 'LR is PC+8, and the SP table does not cover the PC: the runtime throws "invalid runtime symbol table"';
+  if (spdelta === 0) return `LR ${hex(lr)} is PC+8 and the SP delta is 0: a call without a frame is half executed`;
   if (lr !== pc + 8) return `LR ${hex(lr)} is not PC+8`;
   return spdelta === undefined
     ? 'LR is PC+8, outside any function'

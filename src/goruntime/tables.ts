@@ -194,6 +194,12 @@ export class GoTables {
     return runs === undefined ? NO_VALUE : lookup(runs, pc);
   }
 
+  /** Whether the pcsp table says nothing of `pc`, where the runtime's funcspdelta throws "invalid runtime symbol table". */
+  funcspdeltaThrows(f: Func, pc: number): boolean {
+    const runs = this.fixedRuns(f, 'pcsp');
+    return runs !== undefined && findRun(runs, pc) < 0;
+  }
+
   /** Runtime `funcMaxSPDelta`: the greatest value of pcsp, at least 0. */
   funcMaxSPDelta(f: Func): number {
     let most = 0;
@@ -221,6 +227,11 @@ export class GoTables {
     const nameOff = tree === undefined || index < 0 ? f.record.nameOff : this.#trees.call(tree, index).nameOff;
     if (nameOff === 0) return '';
     return nameOff === f.record.nameOff ? f.name : this.table.name(nameOff);
+  }
+
+  /** Whether something is inlined in `f`, and the table that says where says nothing of `pc`. */
+  inlTreeIndexIsMissing(f: Func, pc: number): boolean {
+    return this.inlineTree(f) !== undefined && !this.pcdatavalue2(f, PCDATA_InlTreeIndex, pc).covered;
   }
 
   /** The chain of inlined calls at `pc`, innermost first, the function itself last (runtime `inlineUnwinder`). */

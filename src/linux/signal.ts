@@ -37,6 +37,14 @@ export const bit = (signal: number): SignalSet => 1n << BigInt(signal - 1);
 /** Signals that a fault of the thread itself raises: they are delivered first (SYNCHRONOUS_MASK). */
 const SYNCHRONOUS: readonly SignalName[] = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGTRAP', 'SIGFPE', 'SIGSYS'];
 
+/** Looks on while handlers are entered and left. May read everything, and changes nothing. */
+export interface SignalWatcher {
+  /** A frame is about to be pushed: the machine holds what it interrupts. Returns what to call when it is there. */
+  entering(task: Task, info: SignalInfo): () => void;
+  /** rt_sigreturn has restored a context. */
+  returned(task: Task): void;
+}
+
 interface Saved {
   readonly actions: readonly SignalAction[];
   readonly pending: readonly SignalInfo[];
@@ -52,6 +60,7 @@ export class Signals implements Part<Saved> {
   readonly #unblockable: SignalSet;
   /** Where handlers return to on ABIs without restorer; the loader sets it. */
   trampoline = 0;
+  watcher: SignalWatcher | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -232,6 +241,7 @@ export class Signals implements Part<Saved> {
     const mask = task.maskToRestore ?? task.mask;
     task.maskToRestore = undefined;
     const { altStack } = task;
+    const entered = this.watcher?.entering(task, info);
     try {
       abi.frames.push(machine, { action, info, mask, altStack, trampoline: this.trampoline });
     } catch (error) {
@@ -248,6 +258,7 @@ export class Signals implements Part<Saved> {
     if ((action.flags & SA_RESETHAND) !== 0) this.setAction(info.signal, { ...action, handler: SIG_DFL });
     const own = (action.flags & SA_NODEFER) === 0 ? bit(info.signal) : 0n;
     task.mask = this.maskable(task.mask | action.mask | own);
+    entered?.();
   }
 
   save(): Saved {

@@ -61,6 +61,7 @@ function rtSigreturn(call: Call): Result {
   // restore_altstack: fails silently where the stack is in use.
   if (!onAltStack(task.altStack, abi.stackPointer(kernel.machine)))
     task.altStack = (altStack.flags & SS_DISABLE) !== 0 ? { sp: 0, size: 0, flags: SS_DISABLE } : altStack;
+  kernel.signals.watcher?.returned(task);
   return REGISTERS_SET;
 }
 
