@@ -1,0 +1,47 @@
+// The README's tables are generated from the code: `UPDATE=1 npx vitest run test/readme.test.ts` rewrites them.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { GOARCHES, isaFor, RULES, SYSTEM_CALLS } from '../src/index.ts';
+import { listFixtures } from './support/fixtures.ts';
+
+const path = new URL('../README.md', import.meta.url);
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+
+const range = ([from, before]: readonly [string, string?]): string =>
+  before === undefined ? `${from} and later` : `${from} to before ${before}`;
+
+const GENERATED: Readonly<Record<string, () => string>> = {
+  targets: () =>
+    table(
+      ['GOARCH', 'instructions', 'system calls', 'fixtures, by Go release'],
+      GOARCHES.map((goarch) => {
+        const column = goarch === 'amd64' ? 0 : goarch === 'mips' || goarch === 'mipsle' ? 1 : 2;
+        const calls = SYSTEM_CALLS.filter((c) => c.numbers[column]! >= 0 && c.support !== 'refused').length;
+        const fixtures = new Map<string, number>();
+        for (const f of listFixtures().filter((x) => x.goarch === goarch && x.release !== 'none')) {
+          fixtures.set(f.release, (fixtures.get(f.release) ?? 0) + 1);
+        }
+        const cells = [...fixtures].sort(([a], [b]) => a.localeCompare(b, 'en')).map(([r, n]) => `${r}: ${n}`);
+        return [goarch, String(isaFor(goarch).clauses.length), String(calls), cells.join(', ')];
+      }),
+    ),
+  rules: () =>
+    table(
+      ['rule', 'Go releases', 'what differs'],
+      RULES.map((r) => [`\`${r.id}\``, r.releases.map(range).join('; '), r.what]),
+    ),
+};
+
+describe('the README', () => {
+  it.each(Object.keys(GENERATED))('has the table of %s as the code has it', (name) => {
+    const text = readFileSync(path, 'utf8');
+    const block = new RegExp(`(<!-- generated: ${name} -->\n)[\\s\\S]*?(\n<!-- end -->)`);
+    expect(text).toMatch(block);
+    const wanted = text.replace(block, (_all, head: string, tail: string) => head + GENERATED[name]!() + tail);
+    if (process.env.UPDATE !== undefined) writeFileSync(path, wanted);
+    else expect(text).toBe(wanted);
+  });
+});
