@@ -1,11 +1,12 @@
 // What `safepoint goroutines` prints: every goroutine of a stopped program, suspended and read, one after another.
 
 import { gstatusName } from '../goruntime/facts/constants.ts';
+import type { SafePointKind } from '../goruntime/stop-kind.ts';
 import { SuspendError } from '../goruntime/suspend.ts';
 import { GuestCallError } from './guest-runtime.ts';
 import { Inspector, type SavedRegisters, type ScannedStackFrame } from './inspection.ts';
 import type { Go, Session } from './session.ts';
-import type { SafePointKind, Suspender } from './suspension.ts';
+import type { Suspender } from './suspension.ts';
 
 /** One call on a stack, innermost first. */
 export interface CallReport {

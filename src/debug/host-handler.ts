@@ -5,6 +5,7 @@ import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import type { RequestLog } from './request-log.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /** One timer interrupt that was delivered, as it was decided. */
@@ -59,6 +60,8 @@ export class HostHandler {
   readonly preemption: Preemption;
   readonly counts: InterruptCounts = { delivered: 0, injected: 0, refused: {} };
   listener: InterruptListener | undefined;
+  /** Follows what becomes of the requests. */
+  requests: RequestLog | undefined;
   readonly #machine: Machine;
   readonly #thread: Thread;
   /** The last interrupt of each goroutine, by g. */
@@ -86,8 +89,10 @@ export class HostHandler {
     thread.exceptionReturn();
     this.interrupted(gp, { pc, sp }, verdict);
     this.counts.delivered++;
-    if (verdict.safe) this.counts.injected++;
-    else if (verdict.check !== undefined) {
+    if (verdict.safe) {
+      this.counts.injected++;
+      this.requests?.injected(gp);
+    } else if (verdict.check !== undefined) {
       this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
     }
     if (this.listener !== undefined) {
@@ -129,6 +134,7 @@ export class HostHandler {
   reset(): void {
     this.#last.clear();
     this.#poisoned.clear();
+    this.requests?.reset();
   }
 
   #getg(): number {
@@ -139,8 +145,11 @@ export class HostHandler {
     return (gp === 0 ? undefined : this.#attempt(() => this.preemption.runtime.goid(gp))) ?? 0;
   }
 
-  /** Makes a new request where the thread runs a user goroutine and none is pending. Returns whether it did. */
-  request(): boolean {
+  /**
+   * Makes a new request where the thread runs a user goroutine and none is pending. Returns whether it did.
+   * @param asynchronous whether an interrupt is to follow; else only the guard is poisoned, as under asyncpreemptoff
+   */
+  request(asynchronous = true): boolean {
     const { runtime } = this.preemption;
     const { pc, sp } = this.#thread;
     const gp = this.#getg();
@@ -152,9 +161,14 @@ export class HostHandler {
         if (before !== undefined && before.pc === pc && before.sp === sp) {
           runtime.setPreempt(gp, true);
         } else {
-          this.preemption.requestPreempt(gp);
+          if (asynchronous) this.preemption.requestPreempt(gp);
+          else {
+            runtime.setPreempt(gp, true);
+            runtime.poisonStackguard(gp);
+          }
           this.#poisoned.set(gp, { pc, sp });
         }
+        this.requests?.made(gp);
         return true;
       }) ?? false
     );

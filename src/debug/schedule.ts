@@ -12,14 +12,21 @@ export class ScheduleError extends Error {
  * - `half-call`: between each MIPS call and its delay slot, or only where the SP delta is 0;
  * - `all`: at every instruction.
  */
-export type Schedule =
+export type Schedule = Timing & {
+  /** Only the stack guard is poisoned (`sync,…`): no interrupt, so that the next check of a prologue serves the request. */
+  readonly synchronous?: true;
+};
+
+type Timing =
   | { readonly kind: 'every'; readonly n: number }
   | { readonly kind: 'at'; readonly place: string; readonly hit: number }
   | { readonly kind: 'random'; readonly seed: number; readonly mean: number }
   | { readonly kind: 'half-call'; readonly frameless: boolean }
   | { readonly kind: 'all' };
 
-export const SCHEDULE_HELP = 'every=N | at=LOC[,hit=K] | random=SEED,mean=N | half-call[=frameless] | all';
+export const SCHEDULE_HELP = '[sync,]every=N | at=LOC[,hit=K] | random=SEED,mean=N | half-call[=frameless] | all';
+
+const SYNCHRONOUS = 'sync,';
 
 function positive(text: string | undefined, what: string): number {
   const value = Number(text);
@@ -31,6 +38,11 @@ function positive(text: string | undefined, what: string): number {
 
 /** Reads a `--preempt` argument. @throws ScheduleError */
 export function parseSchedule(text: string): Schedule {
+  if (!text.startsWith(SYNCHRONOUS)) return parseTiming(text);
+  return { ...parseTiming(text.slice(SYNCHRONOUS.length)), synchronous: true };
+}
+
+function parseTiming(text: string): Timing {
   const equals = text.indexOf('=');
   const kind = equals < 0 ? text : text.slice(0, equals);
   const rest = equals < 0 ? undefined : text.slice(equals + 1);

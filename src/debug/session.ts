@@ -22,6 +22,7 @@ import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts
 import { ElfError, readElf } from '../object/elf.ts';
 import { type GuestCounts, GuestHandler } from './guest-handler.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import { RequestLog, type ServedKinds } from './request-log.ts';
 import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
 import { timerFor } from './timer.ts';
@@ -96,6 +97,8 @@ export interface Stats {
   readonly traceHash?: string;
   /** With the `guest` handler, every SIGURG that was delivered, the program's own included. */
   readonly interrupts: InterruptCounts | GuestCounts;
+  /** With a schedule: which kind of safe-point served its requests, and after how many instructions. */
+  readonly kinds?: ServedKinds;
   readonly syscalls: Readonly<Record<string, number>>;
   readonly unknownSyscalls: Readonly<Record<string, number>>;
 }
@@ -239,8 +242,13 @@ export class Session {
     const { go } = this;
     if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
     const pcs = schedule.kind === 'at' ? this.locate(schedule.place) : [];
-    const interrupt = (tid: number): boolean => go.guest?.interrupt(tid) ?? go.handler.interrupt(tid)?.safe === true;
     const { program, handler } = go;
+    const requests = new RequestLog(this.machine, go.preemption);
+    handler.requests = requests;
+    const interrupt = (tid: number): boolean => {
+      if (schedule.synchronous === true) return handler.request(false);
+      return go.guest?.interrupt(tid) ?? handler.interrupt(tid)?.safe === true;
+    };
     const timer = timerFor(schedule, { machine: this.machine, thread: this.#thread, program, handler, interrupt }, pcs);
     const source: InterruptSource = {
       next: (now) => timer.next(now),
@@ -249,7 +257,7 @@ export class Session {
     return {
       interrupts: [source],
       onBreakpoint: (kernel, task) => {
-        timer.stopped(kernel.machine.instructions, task.tid);
+        if (!requests.stopped()) timer.stopped(kernel.machine.instructions, task.tid);
         return true;
       },
     };
@@ -357,6 +365,7 @@ export class Session {
       seconds,
       ...(this.#hash === undefined ? {} : { traceHash: this.#hash.toString() }),
       interrupts: this.go?.guest?.counts ?? this.go?.handler.counts ?? none,
+      ...(this.go?.handler.requests === undefined ? {} : { kinds: this.go.handler.requests.kinds() }),
       syscalls: Object.fromEntries(calls),
       unknownSyscalls: Object.fromEntries(unknown),
     };

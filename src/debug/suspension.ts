@@ -9,6 +9,7 @@
 
 import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
+import { type SafePointKind, stoppedKind } from '../goruntime/stop-kind.ts';
 import { resumeG, SuspendError, type SuspendGState, Suspension } from '../goruntime/suspend.ts';
 import { GuestReadError, getg, type ThreadView } from '../goruntime/view.ts';
 import type { Kernel } from '../linux/kernel.ts';
@@ -25,9 +26,6 @@ export type PreemptM = 'host' | 'guest' | 'off';
 export interface SuspendOptions {
   readonly preemptM?: PreemptM;
 }
-
-/** The kind of safe-point at which a goroutine was suspended; undefined for a dead one. */
-export type SafePointKind = 'blocked' | 'synchronous' | 'asynchronous';
 
 /** What one suspension took. */
 export interface SuspendCounts {
@@ -47,6 +45,7 @@ export interface SuspendRequest {
   /** What it waits for, while it does. */
   readonly reason: string;
   readonly state: SuspendGState | undefined;
+  /** The kind of safe-point where it is; undefined for a dead one. */
   readonly kind: SafePointKind | undefined;
   /** Instructions executed when it was asked for, and when it was there. */
   readonly askedAt: number;
@@ -172,7 +171,7 @@ export class Suspender {
       if (first === undefined) return;
       const now = this.#session.machine.instructions;
       const give = (why: string): never => {
-        for (const request of left) this.#requests.delete(request);
+        for (const request of left) this.#abandon(request);
         throw new SuspendError(`goroutine ${first.goid} did not come to a safe-point: ${why} (${first.reason})`);
       };
       if (now >= stop) give(`${limit} instructions have passed`);
@@ -219,6 +218,18 @@ export class Suspender {
     this.#counted = false;
   }
 
+  /** Gives a request up, which the runtime never does: else the goroutine would park, with nobody to ready it. */
+  #abandon(request: Request): void {
+    this.#requests.delete(request);
+    const { runtime } = this.#model;
+    const { kernel } = this.#session.process;
+    const asked = [...this.#requests].some((r) => r.g === request.g);
+    if (asked || kernel.exit !== undefined) return;
+    runtime.setPreemptStop(request.g, false);
+    this.#breakLinks();
+    if (this.#requests.size === 0) this.#leave();
+  }
+
   // In the run
 
   #next(now: number): number {
@@ -239,7 +250,6 @@ export class Suspender {
   #step(request: Request): void {
     const { clock, machine } = this.#session.process.kernel;
     request.counts.steps++;
-    const { runtime } = this.#model;
     let step: ReturnType<Suspension['step']>;
     try {
       step = request.machine.step(clock.now());
@@ -253,10 +263,7 @@ export class Suspender {
       request.state = step.state;
       request.reason = '';
       request.suspendedAt = machine.instructions;
-      if (!step.state.dead) {
-        const asynchronous = runtime.asyncSafePoint(request.g);
-        request.kind = asynchronous ? 'asynchronous' : step.state.stopped ? 'synchronous' : 'blocked';
-      }
+      if (!step.state.dead) request.kind = stoppedKind(this.#model, request.g);
       return;
     }
     request.reason = step.reason;
