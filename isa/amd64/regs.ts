@@ -58,7 +58,13 @@ export const MXCSR = builder.add('MXCSR', 'i32');
 /** All exceptions masked, round to nearest (SDM vol. 1, 10.2.3). */
 export const MXCSR_RESET = 0x1f80;
 
-export const REGISTERS = builder.build();
+export const REGISTERS = builder.build({
+  carry: CF,
+  zero: ZF,
+  sign: SF,
+  overflow: OF,
+  all: [CF, PF, AF, ZF, SF, OF],
+});
 
 /** Where each flag stands in RFLAGS (SDM vol. 1, figure 3-8). */
 export const FLAG_BITS: readonly (readonly [flag: Register, bit: number])[] = [

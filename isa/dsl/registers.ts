@@ -19,11 +19,25 @@ export interface ControlRegisters {
   readonly slot: Register;
 }
 
+/**
+ * Status flags in the usual sense, each an i32 of 0 or 1: nearly every instruction sets them, few read them. An engine may put off
+ * computing them, and may read `sign != overflow` after a subtraction as the comparison that it is.
+ */
+export interface FlagRegisters {
+  readonly carry: Register;
+  readonly zero: Register;
+  readonly sign: Register;
+  readonly overflow: Register;
+  /** These four and the others that are set along with them. */
+  readonly all: readonly Register[];
+}
+
 export interface RegisterFile {
   readonly control: ControlRegisters;
   /** Every register, control registers included, in display order. */
   readonly all: readonly Register[];
   readonly byName: ReadonlyMap<string, Register>;
+  readonly flags: FlagRegisters | undefined;
   /** Bytes that the state block takes. */
   readonly size: number;
 }
@@ -52,9 +66,9 @@ export class RegisterFileBuilder {
     return register;
   }
 
-  build(): RegisterFile {
+  build(flags?: FlagRegisters): RegisterFile {
     const byName = new Map(this.#all.map((r) => [r.name, r]));
     if (byName.size !== this.#all.length) throw new Error('two registers of one name');
-    return { control: this.#control, all: this.#all, byName, size: (this.#offset + 15) & -16 };
+    return { control: this.#control, all: this.#all, byName, flags, size: (this.#offset + 15) & -16 };
   }
 }

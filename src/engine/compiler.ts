@@ -1,9 +1,11 @@
 // What the machine asks of a compiler of guest code. The machine does without one; src/jit has one.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
+import type { OpList } from '../uop/ops.ts';
 import type { CodePage, DecodeCache } from './decode.ts';
 import type { Memory } from './memory.ts';
 import type { State } from './state.ts';
+import type { Step } from './steps.ts';
 
 export interface Compiler {
   /**
@@ -23,6 +25,8 @@ export interface CompilerParts {
   readonly memory: Memory;
   readonly state: State;
   readonly code: DecodeCache;
+  /** Steps that carry out a list of operations. */
+  steps(list: OpList): readonly Step[];
   /** The clock. */
   now(): number;
 }

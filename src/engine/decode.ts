@@ -140,7 +140,12 @@ export class DecodeCache {
   #make(decoded: Decoded): Instruction {
     const list = record(this.#isa.variant, (e) => decoded.effect(e));
     const call = this.#isa.variant.delaySlot && list.ops.some((o) => o.op === 'branch' && o.kind === 'call');
-    return new CachedInstruction(decoded, list, call, () => compileSteps(list, this.#host, this.#pool, this.#pcPlace));
+    return new CachedInstruction(decoded, list, call, () => this.stepsOf(list));
+  }
+
+  /** Steps that carry out a list of operations at PC. */
+  stepsOf(list: OpList): readonly Step[] {
+    return compileSteps(list, this.#host, this.#pool, this.#pcPlace);
   }
 
   /** Forgets a page whose bytes or protection have changed. */

@@ -19,6 +19,11 @@ export const STRETCH_END = 0x418;
 /** 16 bytes: the value of an access that compiled code hands to the out-of-line path. */
 export const SCRATCH = 0x420;
 
+/** i32: which instruction's flags are still to be computed, or 0; then its inputs, 8 bytes each. */
+export const FLAGS_KIND = 0x430;
+export const FLAGS_INPUTS = 0x438;
+export const FLAGS_INPUT_COUNT = 4;
+
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;
 export const TEMP_COUNT = 896;

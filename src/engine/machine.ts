@@ -68,6 +68,7 @@ export class Machine {
       memory: this.memory,
       state: this.state,
       code: this.code,
+      steps: (list) => this.code.stepsOf(list),
       now: () => this.instructions,
     });
     this.memory.setCodeListener((page) => {
@@ -175,6 +176,7 @@ export class Machine {
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
     let arrived = false;
+    let moved = false;
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
@@ -188,9 +190,16 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
-      if (arrived && compiler !== undefined) {
-        if (compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)) return 'compiled';
+      if (compiler !== undefined && moved) {
+        // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
+        if (
+          page.heat[low & (PAGE_SIZE - 1)]! < 0
+            ? true
+            : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)
+        )
+          return 'compiled';
       }
+      moved = true;
       arrived = instruction.list.branches;
       const next = (low + instruction.length) | 0;
       i32[NEXT_WORD] = next;
@@ -214,6 +223,7 @@ export class Machine {
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
     let arrived = false;
+    let moved = false;
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
@@ -228,9 +238,16 @@ export class Machine {
         pageHigh = high;
       }
       const inSlot = i32[slotIndex] !== 0;
-      if (arrived && compiler !== undefined) {
-        if (compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)) return 'compiled';
+      if (compiler !== undefined && moved) {
+        // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
+        if (
+          page.heat[low & (PAGE_SIZE - 1)]! < 0
+            ? !inSlot
+            : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)
+        )
+          return 'compiled';
       }
+      moved = true;
       arrived = inSlot;
       // A branch not taken goes on after its slot.
       const after = (low + 8) | 0;

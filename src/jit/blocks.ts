@@ -46,7 +46,7 @@ export interface Extent {
 /** Where a function is larger than this, what lies further is left to the evaluator. Instructions. */
 const MAX_INSTRUCTIONS = 6000;
 /** Blocks are cut here, so that a budget that ends among them leaves the evaluator little to do. */
-const MAX_BLOCK = 48;
+const MAX_BLOCK = 40;
 
 type Found = { readonly item: Item; readonly flow: Flow; readonly next: number };
 
@@ -83,7 +83,9 @@ function look(code: DecodeCache, pc: number, delaySlot: boolean): Found | undefi
     if (slot === undefined || slot.list.branches || trapsAlways(slot)) return undefined;
     next = after + slot.length;
   }
-  const target = constants[branch.target];
+  // An address that a number cannot hold is no user's: it is left to fault as a jump to wherever.
+  const folded = constants[branch.target];
+  const target = folded !== undefined && folded <= Number.MAX_SAFE_INTEGER ? folded : undefined;
   return {
     item: { pc, instruction, slot, constants },
     flow: {
@@ -99,7 +101,7 @@ function look(code: DecodeCache, pc: number, delaySlot: boolean): Found | undefi
 
 export interface Blocks {
   readonly blocks: readonly Block[];
-  /** Addresses after system calls: control comes back there from outside. */
+  /** Addresses after system calls, where control comes back from outside, and where long blocks were cut, so that it can. */
   readonly resumes: readonly number[];
 }
 
@@ -154,6 +156,7 @@ export function findBlocks(code: DecodeCache, starts: readonly number[], extent:
       if (leaders.has(pc)) break;
       if (++count >= MAX_BLOCK) {
         leaders.add(pc);
+        resumes.push(pc);
         count = 0;
       }
     }

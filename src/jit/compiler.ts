@@ -6,6 +6,7 @@ import {
   CELL_SIZE,
   CELLS,
   CELLS_END,
+  FLAGS_KIND,
   JUMP_BITS,
   JUMP_ENTRY,
   JUMPS,
@@ -15,6 +16,7 @@ import {
   STRETCH_END,
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
+import type { Step } from '../engine/steps.ts';
 import { type Extent, findBlocks } from './blocks.ts';
 import { driverModule, unitType } from './driver.ts';
 import { HELPERS } from './lower.ts';
@@ -84,6 +86,7 @@ class JitCompiler implements Compiler {
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
   #nextSlot = 0;
+  readonly #flagSteps: (readonly Step[] | undefined)[] = [];
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
 
@@ -97,7 +100,7 @@ class JitCompiler implements Compiler {
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
     this.#imports = {
       e: { m: memory.wasm, t: this.#table },
-      h: helpers(isa.variant, memory, this.stats.misses) as WebAssembly.ModuleImports,
+      h: helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags()) as WebAssembly.ModuleImports,
     };
     const driver = new WebAssembly.Instance(
       new WebAssembly.Module(driverModule(isa, this.#memoryPages)),
@@ -129,6 +132,7 @@ class JitCompiler implements Compiler {
       this.stats.enters++;
       const left = this.#drive(entry.slot, entry.number, slice);
       i32[remainingWord] = remaining - (slice - left);
+      this.#computeFlags();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (i32[leftWord] === 0 && !this.#byPc.has(state.pc)) {
@@ -137,6 +141,20 @@ class JitCompiler implements Compiler {
       }
       void code;
     }
+  }
+
+  /** Follows the recipe of the flags that compiled code has put off. */
+  #computeFlags(): void {
+    const { i32 } = this.#parts.memory;
+    const kind = i32[FLAGS_KIND >>> 2]!;
+    if (kind === 0) return;
+    i32[FLAGS_KIND >>> 2] = 0;
+    let steps = this.#flagSteps[kind];
+    if (steps === undefined) {
+      steps = this.#parts.steps(this.#usages.flags!.recipes[kind]!);
+      this.#flagSteps[kind] = steps;
+    }
+    for (const step of steps) step();
   }
 
   #arriveFromCompiled(pc: number): void {

@@ -13,7 +13,17 @@ import { lowerVector } from './lower-vector.ts';
 import { type Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
 
 /** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order. */
-export const HELPERS = ['load', 'store', 'nan32', 'nan64', 'widenNan', 'narrowNan', 'divu128', 'remu128'] as const;
+export const HELPERS = [
+  'load',
+  'store',
+  'nan32',
+  'nan64',
+  'widenNan',
+  'narrowNan',
+  'divu128',
+  'remu128',
+  'flags',
+] as const;
 export type Helper = (typeof HELPERS)[number];
 export const HELPER: Readonly<Record<Helper, number>> = {
   load: 0,
@@ -24,6 +34,7 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   narrowNan: 5,
   divu128: 6,
   remu128: 7,
+  flags: 8,
 };
 
 type Load = Extract<Uop, { op: 'load' }>;
@@ -166,7 +177,7 @@ export class Lowering {
       if ('dst' in uop) {
         this.#definitions[uop.dst] = uop;
         // The operands of what is known already are not read.
-        if (constants[uop.dst] !== undefined) continue;
+        if (this.constant(uop.dst) !== undefined) continue;
       }
       for (const temp of operandsOf(uop)) this.#uses[temp]!++;
     }
@@ -203,7 +214,7 @@ export class Lowering {
   /** Pushes a temporary, consuming one of its uses. */
   push(temp: number): void {
     const code = this.#code;
-    const constant = this.#constants[temp];
+    const constant = this.constant(temp);
     const type = this.#list.temps[temp]!;
     if (constant !== undefined) {
       if (type === 'i32') code.i32(Number(BigInt.asIntN(32, constant)));
@@ -231,9 +242,10 @@ export class Lowering {
     return local;
   }
 
-  /** Whether nothing is to be computed for a temporary: a constant. */
+  /** Value of a temporary that is a constant. */
   constant(temp: number): bigint | undefined {
-    return this.#constants[temp];
+    const uop = this.#definitions[temp];
+    return uop?.op === 'const' ? uop.value : this.#constants[temp];
   }
 
   #keep(temp: number): void {
@@ -244,7 +256,7 @@ export class Lowering {
   }
 
   #pure(uop: Uop): void {
-    if (!('dst' in uop) || uop.op === 'get' || this.#constants[uop.dst] !== undefined) return;
+    if (!('dst' in uop) || uop.op === 'get' || this.constant(uop.dst) !== undefined) return;
     const uses = this.#uses[uop.dst]!;
     if (uses === 0 || uses === 1) return;
     this.#expression(uop);

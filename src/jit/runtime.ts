@@ -16,6 +16,7 @@ export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   narrowNan: { parameters: [I64], results: [I32] },
   divu128: { parameters: [I64, I64, I64], results: [I64] },
   remu128: { parameters: [I64, I64, I64], results: [I64] },
+  flags: { parameters: [], results: [] },
 };
 
 /** Counts of what went out of line. */
@@ -26,9 +27,14 @@ export interface MissCounts {
 
 /**
  * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
- * execute the instruction: it faults, or it changes code.
+ * execute the instruction: it faults, or it changes code. `flags` computes the flags that were put off.
  */
-export function helpers(variant: Variant, memory: Memory, counts: MissCounts): Readonly<Record<Helper, unknown>> {
+export function helpers(
+  variant: Variant,
+  memory: Memory,
+  counts: MissCounts,
+  flags: () => void,
+): Readonly<Record<Helper, unknown>> {
   const { u8, i32 } = memory;
   const rule = variant.nan;
   const scratchWord = SCRATCH >>> 2;
@@ -94,5 +100,6 @@ export function helpers(variant: Variant, memory: Memory, counts: MissCounts): R
     narrowNan: (a: bigint) => Number(BigInt.asIntN(32, convertNan(rule, 64, BigInt.asUintN(64, a)))),
     divu128: wide(true),
     remu128: wide(false),
+    flags,
   };
 }

@@ -15,7 +15,8 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import { JUMP_BITS, JUMP_ENTRY, JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
 import type { Block, Flow, Item } from './blocks.ts';
-import { Lowering, type Surroundings, valueType } from './lower.ts';
+import { fold } from './fold.ts';
+import { HELPER, Lowering, type Surroundings, valueType } from './lower.ts';
 import { type Analysis, analyse, Shape } from './shape.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 import { Code, I32, I64, type Label, OP, SIMD } from './wasm.ts';
@@ -221,12 +222,17 @@ export class Unit implements Surroundings {
   readonly #lowering: Lowering;
   readonly #exitPc: number;
   readonly #result: number;
-  /** Registers that the unit sets, and per block: what may differ from the state block, and what is read, at its beginning. */
-  readonly #written = new RegisterSet();
+  /** Per block: what may differ from the state block, and what is read, at its beginning. */
   readonly #dirty: RegisterSet[];
   readonly #live: RegisterSet[];
+  /** What the stubs store: of what the unit sets, the plain registers, the recipe for the flags, the flags. */
+  readonly #plain = new RegisterSet();
+  readonly #recipe = new RegisterSet();
+  readonly #flags = new RegisterSet();
   #leaveClean: Label = 0;
-  #leaveDirty: Label = 0;
+  /** Label of the stub by what it stores besides the plain registers: 1 for the recipe, 2 for the flags. */
+  readonly #stubs: Label[] = [];
+  readonly #stubUsed = [false, false, false, false];
   // Where emission stands
   #block: Block;
   #executed = 0;
@@ -244,7 +250,7 @@ export class Unit implements Surroundings {
     this.#links = links;
     this.#block = p.blocks[0]!;
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
-    this.#registers = isa.registers.all;
+    this.#registers = usages.registers;
     this.#locals = new Int32Array(this.#registers.length).fill(-1);
     this.#lowering = new Lowering(this);
     this.#exitPc = this.code.local(this.#wide ? I64 : I32);
@@ -261,12 +267,18 @@ export class Unit implements Surroundings {
     if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
     const { code } = this;
     this.#leaveClean = code.block();
-    this.#leaveDirty = code.block();
+    for (let stub = 0; stub < 4; stub++) this.#stubs[stub] = code.block();
     const shape = new Shape(code, graphs, graphs.analysis, (node, s) => this.#node(node, s, graphs));
     shape.emit();
     code.op(OP.unreachable);
     code.end();
-    this.#store(this.#written);
+    for (let stub = 3; stub >= 0; stub--) {
+      if (this.#stubUsed[stub] === true) this.#store(this.#stubSet(stub));
+      if (stub > 0) {
+        code.br(this.#leaveClean);
+        code.end();
+      }
+    }
     code.end();
     code.i32(0);
     code.get(this.#exitPc);
@@ -334,16 +346,21 @@ export class Unit implements Surroundings {
     const { blocks } = this.#plan;
     const sets = blocks.map((block) => {
       const all = new RegisterSet();
-      for (const usage of this.#sequence(block)) all.addAll(usage.sets);
-      this.#written.addAll(all);
+      for (const usage of this.#sequence(block)) {
+        all.addAll(usage.dirties);
+      }
       return all;
     });
+    for (const all of sets) this.#plain.addAll(all);
+    this.#plain.removeAll(this.#usages.flagSet);
+    this.#plain.removeAll(this.#usages.recipeSet);
+    this.#recipe.addAll(this.#usages.recipeSet);
+    this.#flags.addAll(this.#usages.flagSet);
     const work = blocks.map((_, i) => i);
     for (let i = work.pop(); i !== undefined; i = work.pop()) {
       const block = blocks[i]!;
       if (this.#isCall(block)) continue;
-      const out = this.#dirty[i]!.copy();
-      out.addAll(sets[i]!);
+      const out = this.#dirtyAtEnd(i);
       for (const next of this.#blockSuccessors(block)) if (this.#dirty[next]!.addAll(out)) work.push(next);
     }
   }
@@ -360,7 +377,7 @@ export class Unit implements Surroundings {
       const block = blocks[i]!;
       const live = this.#liveAfter(i);
       this.#backward(i, live, undefined);
-      if (block.count > 0 && !this.#dirty[i]!.empty) live.addAll(this.#written);
+      if (block.count > 0) this.#addStored(this.#dirty[i]!, live);
       if (!this.#live[i]!.addAll(live)) continue;
       for (const p of predecessors[i]!) {
         if (queued[p] === 1) continue;
@@ -370,10 +387,29 @@ export class Unit implements Surroundings {
     }
   }
 
+  /** Which stub stores what is dirty; -1 where nothing is. */
+  #stubFor(dirty: RegisterSet): number {
+    if (dirty.empty) return -1;
+    return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
+  }
+
+  #stubSet(stub: number): RegisterSet {
+    const set = this.#plain.copy();
+    if ((stub & 1) !== 0) set.addAll(this.#recipe);
+    if ((stub & 2) !== 0) set.addAll(this.#flags);
+    return set;
+  }
+
+  /** Adds what is read when control leaves here. */
+  #addStored(dirty: RegisterSet, live: RegisterSet): void {
+    const stub = this.#stubFor(dirty);
+    if (stub >= 0) live.addAll(this.#stubSet(stub));
+  }
+
   /** What may differ from the state block at a block's end. */
   #dirtyAtEnd(i: number): RegisterSet {
     const dirty = this.#dirty[i]!.copy();
-    for (const usage of this.#sequence(this.#plan.blocks[i]!)) dirty.addAll(usage.sets);
+    for (const usage of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
     return dirty;
   }
 
@@ -383,7 +419,7 @@ export class Unit implements Surroundings {
     const live = new RegisterSet();
     const dirty = this.#dirtyAtEnd(i);
     if (flow.kind === 'leave') {
-      if (!dirty.empty) live.addAll(this.#written);
+      this.#addStored(dirty, live);
       return live;
     }
     const next = this.#blockSuccessors(block);
@@ -401,20 +437,17 @@ export class Unit implements Surroundings {
   #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
     const block = this.#plan.blocks[i]!;
     const sequence = this.#sequence(block);
-    const before: boolean[] = [];
+    const before: RegisterSet[] = [];
     const dirty = this.#dirty[i]!.copy();
     for (const usage of sequence) {
-      before.push(!dirty.empty);
-      dirty.addAll(usage.sets);
+      before.push(dirty.copy());
+      applyDirt(dirty, usage);
     }
-    const lists = block.items.flatMap((item) =>
-      item.slot === undefined ? [item.instruction.list] : [item.instruction.list, item.slot.list],
-    );
     for (let k = sequence.length - 1; k >= 0; k--) {
       const usage = sequence[k]!;
-      needs?.push(this.#usages.needed(lists[k]!, live));
+      needs?.push(this.#usages.needed(usage.list, live));
       this.#usages.before(usage, live);
-      if (usage.mayExit && before[k] === true) live.addAll(this.#written);
+      if (usage.mayExit) this.#addStored(before[k]!, live);
     }
   }
 
@@ -491,8 +524,9 @@ export class Unit implements Surroundings {
       this.#executed = executed;
       this.#itemPc = item.pc;
       const needed = needs[k++]!;
-      const branch = this.#lowering.instruction(item.instruction.list, needed, item.constants);
-      this.#dirtyNow.addAll(this.#usages.of(item.instruction.list).sets);
+      const usage = this.#usages.of(item.instruction.list);
+      const branch = this.#lowering.instruction(usage.list, needed, item.constants);
+      applyDirt(this.#dirtyNow, usage);
       executed++;
       if (branch === undefined) continue;
       const slotNeeded = item.slot === undefined ? undefined : needs[k++]!;
@@ -538,8 +572,9 @@ export class Unit implements Surroundings {
         }
         if (!this.#wide) code.op(OP.i64_extend_i32_u);
       };
-      lowering.instruction(slot.list, slotNeeded!, []);
-      this.#dirtyNow.addAll(this.#usages.of(slot.list).sets);
+      const usage = this.#usages.of(slot.list);
+      lowering.instruction(usage.list, slotNeeded!, fold(slot.list, this.#itemPc));
+      applyDirt(this.#dirtyNow, usage);
       this.#pending = undefined;
       this.#executed++;
     };
@@ -610,7 +645,38 @@ export class Unit implements Surroundings {
 
   #load(registers: RegisterSet): void {
     const { code } = this;
+    const { flags, flagSet, conditionSet } = this.#usages;
+    if (flags !== undefined && (registers.meets(flagSet) || registers.meets(conditionSet))) {
+      code.call(HELPER.flags);
+      const word = (register: Register): void => {
+        code.i32(0);
+        code.memory(OP.i32_load, STATE + register.offset);
+      };
+      const { carry, zero, sign, overflow } = flags.registers;
+      const condition = (register: Register, push: () => void): void => {
+        if (!registers.has(this.#usages.indexOf.get(register)!)) return;
+        push();
+        code.set(this.local(register));
+      };
+      const less = (): void => {
+        word(sign);
+        word(overflow);
+        code.op(OP.i32_xor);
+      };
+      condition(flags.less, less);
+      condition(flags.lessEqual, () => {
+        less();
+        word(zero);
+        code.op(OP.i32_or);
+      });
+      condition(flags.belowEqual, () => {
+        word(carry);
+        word(zero);
+        code.op(OP.i32_or);
+      });
+    }
     for (const i of registers.indexes()) {
+      if (conditionSet.has(i)) continue;
       const register = this.#registers[i]!;
       code.i32(0);
       if (register.type === 'v128') code.simdMemory(SIMD.v128_load, STATE + register.offset);
@@ -651,7 +717,9 @@ export class Unit implements Surroundings {
       code.op(OP.i32_add);
       code.set(LEFT_BUDGET);
     }
-    code.br(this.#dirtyNow.empty ? this.#leaveClean : this.#leaveDirty);
+    const stub = this.#stubFor(this.#dirtyNow);
+    if (stub >= 0) this.#stubUsed[stub] = true;
+    code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
   }
 
   /** To a known address: a block of this unit, or another unit in tail position. */
@@ -807,6 +875,11 @@ export class Unit implements Surroundings {
     code.op(OP.return);
     code.release(I32, at);
   }
+}
+
+function applyDirt(dirty: RegisterSet, usage: Usage): void {
+  dirty.removeAll(usage.cleans);
+  dirty.addAll(usage.dirties);
 }
 
 /** Pushes the offset of an address's entry in the jump cache. `jumpHash` says the same to the host. */

@@ -2,6 +2,7 @@
 
 import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
 import { type OpList, operandsOf } from '../uop/ops.ts';
+import { Flags } from './flags.ts';
 
 /** A set of registers, by their index in the register file. At most 96. */
 export class RegisterSet {
@@ -73,18 +74,43 @@ export interface Usage {
   readonly sets: RegisterSet;
   /** For each register that is set: which registers its value is made of. A register set twice has both. */
   readonly sources: ReadonlyMap<number, RegisterSet>;
+  /** Registers that differ from the state block afterwards, and those that do so no longer. */
+  readonly dirties: RegisterSet;
+  readonly cleans: RegisterSet;
+  /** The list to lower: the instruction's own, or with its flags put off. */
+  readonly list: OpList;
   /** The instruction may leave the compiled code before it has changed anything. */
   readonly mayExit: boolean;
 }
 
 /** Usages of op lists, each worked out once. */
 export class Usages {
+  /** The register file's registers, then the compiler's own. */
+  readonly registers: readonly Register[];
   readonly indexOf: ReadonlyMap<Register, number>;
+  readonly flags: Flags | undefined;
+  /** The status flags; what stands for them while they are put off; and the conditions, which the state block does not hold. */
+  readonly flagSet: RegisterSet;
+  readonly recipeSet: RegisterSet;
+  readonly conditionSet: RegisterSet;
   readonly #cache = new WeakMap<OpList, Usage>();
 
-  constructor(registers: RegisterFile) {
-    if (registers.all.length > 96) throw new RangeError('a register file of more than 96 registers');
-    this.indexOf = new Map(registers.all.map((r, i) => [r, i]));
+  constructor(file: RegisterFile) {
+    this.flags = file.flags === undefined ? undefined : new Flags(file.flags);
+    const { flags } = this;
+    const recipe = flags === undefined ? [] : [flags.kind, ...flags.inputs];
+    const conditions = flags === undefined ? [] : [flags.less, flags.lessEqual, flags.belowEqual];
+    this.registers = [...file.all, ...recipe, ...conditions];
+    if (this.registers.length > 96) throw new RangeError('a register file of too many registers');
+    this.indexOf = new Map(this.registers.map((r, i) => [r, i]));
+    const setOf = (registers: readonly Register[]): RegisterSet => {
+      const set = new RegisterSet();
+      for (const r of registers) set.add(this.indexOf.get(r)!);
+      return set;
+    };
+    this.flagSet = setOf(file.flags?.all ?? []);
+    this.recipeSet = setOf(recipe);
+    this.conditionSet = setOf(conditions);
   }
 
   of(list: OpList): Usage {
@@ -96,7 +122,9 @@ export class Usages {
     return usage;
   }
 
-  #make(list: OpList): Usage {
+  #make(original: OpList): Usage {
+    const rewritten = this.flags?.rewrite(original) ?? { list: original, flags: 'none' };
+    const { list } = rewritten;
     const reads = list.temps.map(() => new RegisterSet());
     const always = new RegisterSet();
     const sets = new RegisterSet();
@@ -132,7 +160,18 @@ export class Usages {
           if ('dst' in uop) reads[uop.dst]!.addAll(from);
       }
     }
-    return { always, sets, sources, mayExit: list.accesses || list.traps };
+    const dirties = sets.copy();
+    const cleans = new RegisterSet();
+    dirties.removeAll(this.conditionSet);
+    if (rewritten.flags === 'deferred') {
+      dirties.removeAll(this.flagSet);
+      cleans.addAll(this.flagSet);
+    } else if (rewritten.flags === 'eager') {
+      // Those that it leaves must be current too: there is no recipe any more.
+      for (const index of this.flagSet.indexes()) if (!sets.has(index)) always.add(index);
+      dirties.addAll(this.flagSet);
+    }
+    return { always, sets, sources, dirties, cleans, list, mayExit: list.accesses || list.traps };
   }
 
   /** Goes backwards over an instruction: `live` after it becomes what is live before it. */

@@ -1,0 +1,23 @@
+// Real programs under both engines: the same registers every few thousand instructions.
+
+import { describe, expect, test } from 'vitest';
+import { GOARCHES, listFixtures, loadFixture } from '../support/fixtures.ts';
+import { lockstep } from '../support/lockstep.ts';
+
+describe.each(GOARCHES)('%s programs under both engines', (goarch) => {
+  const fixtures = listFixtures().filter((f) => f.goarch === goarch && f.purpose === 'hello');
+  test.each(fixtures.slice(-1).map((f) => [f.release] as const))(
+    'hello of Go %s: the state is the same all the way',
+    (release) => {
+      const agreement = lockstep({
+        bytes: loadFixture('hello', goarch, release),
+        every: 1777,
+        until: 2_000_000,
+      });
+      expect(agreement.parted).toBeUndefined();
+      expect(agreement.instructions).toBeGreaterThan(100_000);
+      expect(agreement.stats.units).toBeGreaterThan(20);
+    },
+    120_000,
+  );
+});
