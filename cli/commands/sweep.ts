@@ -15,6 +15,7 @@ import { readProgram } from '../program.ts';
 
 interface Options {
   readonly func?: string;
+  readonly halfCalls?: boolean;
   readonly from?: number | string;
   readonly to?: number | string;
   readonly every: number;
@@ -54,6 +55,7 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
     .argument('[ARG...]', 'its arguments')
     .passThroughOptions()
     .option('--func <re>', 'only in functions whose name matches')
+    .option('--half-calls', 'only between a MIPS call and its delay slot where the SP delta is 0')
     .addOption(new Option('--from <n|loc>', 'first place: instructions executed before it, or a LOC').argParser(bound))
     .addOption(new Option('--to <n|loc>', 'last place').argParser(bound))
     .addOption(new Option('--every <n>', 'only every n-th place').argParser(wholeNumber(1)).default(1))
@@ -107,6 +109,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
     rules: options.rules,
     without: options.without,
     every: options.every,
+    halfCalls: options.halfCalls === true,
     ...(func === undefined ? {} : { func }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),

@@ -38,8 +38,8 @@ export interface Undisturbed {
   /** The bytes of its stack from SP up, at most STACK_BYTES. */
   readonly stack: Uint8Array;
   readonly steps: readonly Step[];
-  /** Its innermost callers after the last step. */
-  readonly callersAfter: string;
+  /** Its innermost callers after the last step; undefined if another thread had its turn then. */
+  readonly callersAfter: string | undefined;
 }
 
 /** How many bytes of the interrupted stack are compared, from SP up. */
@@ -142,9 +142,17 @@ export class Oracles {
       .join(' < ');
   }
 
-  /** What the unwinder has against a stack, if anything. */
+  /**
+   * What is wrong with a stack, if anything. Where calls link through a register, a function without a frame cannot have called:
+   * its own return address would be gone. So no caller has a frame of size 0, but the function in which the stack begins.
+   */
   unsound(walk: StackWalk): string | undefined {
-    return walk.stop === 'complete' || walk.stop === 'limit' ? undefined : `${walk.stop}: ${walk.reason}`;
+    if (walk.stop !== 'complete' && walk.stop !== 'limit') return `${walk.stop}: ${walk.reason}`;
+    if (!this.#session.arch.linkRegister) return undefined;
+    const callers = walk.frames.slice(1, walk.stop === 'complete' ? -1 : undefined);
+    const wrong = callers.find((frame) => !frame.interrupted && frame.fp === frame.sp);
+    if (wrong === undefined) return undefined;
+    return `${wrong.func.name}+${hex(wrong.pc - wrong.func.entry)} has no frame, yet seems to have called: ${this.callers(walk).slice(0, 200)}`;
   }
 
   /**
@@ -164,10 +172,14 @@ export class Oracles {
       if (instruction === undefined) break;
       if (instruction.list.ops.some((uop) => uop.op === 'trap' && uop.kind === 'syscall')) break;
       const end = this.#session.advance(machine.instructions + 1);
-      if (end !== undefined || this.#session.tid !== tid || this.#getg() !== gp) break;
+      // Another thread's turn: this goroutine's registers are not in the machine.
+      if (end !== undefined || this.#session.tid !== tid || this.#getg() !== gp) {
+        return { pc, sp, registers, stack, steps, callersAfter: undefined };
+      }
       steps.push({ pc: at, instruction, after: machine.state.save() });
     }
-    return { pc, sp, registers, stack, steps, callersAfter: this.callers(this.walk(gp, CALLERS_AFTER)) };
+    const callersAfter = this.callers(this.walk(gp, CALLERS_AFTER));
+    return { pc, sp, registers, stack, steps, callersAfter };
   }
 
   #getg(): number {
@@ -284,7 +296,7 @@ export class Oracles {
       return { detail: `after ${name}, ${detail}` };
     }
     const callers = this.callers(this.walk(gp, CALLERS_AFTER));
-    if (callers === before.callersAfter) return undefined;
+    if (before.callersAfter === undefined || callers === before.callersAfter) return undefined;
     return {
       detail: `${before.steps.length} instructions later the callers are ${callers} instead of ${before.callersAfter}`,
     };
