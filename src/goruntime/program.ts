@@ -3,6 +3,7 @@
 import { type Arch, archOf } from '../arch/arch.ts';
 import { type BuildInfo, readBuildInfo } from '../object/buildinfo.ts';
 import type { Elf } from '../object/elf.ts';
+import { type FoundOffsets, findOffsets } from './facts/dwarf-offsets.ts';
 import { NEWEST_RELEASE, type StructOffsets, structOffsets } from './facts/structs.ts';
 import type { AllgsSymbols } from './goroutines.ts';
 import { type Location, locate } from './locate.ts';
@@ -28,9 +29,8 @@ export class GoProgram {
   readonly tables: GoTables;
   /** The rules of the release that built the program. */
   readonly rules: Rules;
-  readonly offsets: StructOffsets;
-  /** What a user should know about how much of this is certain. */
-  readonly notes: readonly string[];
+  readonly #notes: readonly string[];
+  #offsets: FoundOffsets | undefined;
   #asyncPreempt: number | undefined;
 
   private constructor(
@@ -48,7 +48,6 @@ export class GoProgram {
     this.releaseSource = found.source;
     this.tables = tables;
     this.rules = rulesFor(found.release, elf.goarch);
-    this.offsets = structOffsets(this.arch, found.release);
     const notes: string[] = [];
     const note = releaseNote(found.release);
     if (note !== undefined) notes.push(note);
@@ -58,7 +57,24 @@ export class GoProgram {
       );
     }
     if (tables.module === undefined) notes.push('runtime.firstmoduledata was not found');
-    this.notes = notes;
+    this.#notes = notes;
+  }
+
+  /** Where fields of g, m and p are: by the program's own DWARF, else by the table of its release. */
+  get offsets(): StructOffsets {
+    return this.#foundOffsets.offsets;
+  }
+
+  get #foundOffsets(): FoundOffsets {
+    this.#offsets ??= findOffsets(this.elf, structOffsets(this.arch, this.release));
+    return this.#offsets;
+  }
+
+  /** What a user should know about how much of this is certain. */
+  get notes(): readonly string[] {
+    const { disagreements } = this.#foundOffsets;
+    if (disagreements.length === 0) return this.#notes;
+    return [...this.#notes, `DWARF and the offsets known for its release: ${disagreements.join('; ')}`];
   }
 
   /**
