@@ -1,9 +1,8 @@
 // One record of facts for each GOARCH: which register is which to Go, widths, byte order, and how a call is linked.
 
-/** The five targets, as Go spells them. */
-export type Goarch = 'amd64' | 'mips' | 'mipsle' | 'mips64' | 'mips64le';
+import type { Goarch } from '../../isa/dsl/variant.ts';
 
-export const GOARCHES: readonly Goarch[] = ['amd64', 'mips', 'mipsle', 'mips64', 'mips64le'];
+export { GOARCHES, type Goarch } from '../../isa/dsl/variant.ts';
 
 /** What the Go runtime model and the debugger need to know about a target. Register names are those of `isa/`. */
 export interface Arch {

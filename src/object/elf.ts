@@ -2,6 +2,7 @@
 // Layouts: System V ABI, chapters 4 and 5; MIPS flags: MIPS psABI and the kernel's arch/mips/include/asm/elf.h.
 
 import { inflateSync } from 'node:zlib';
+import type { Goarch } from '../../isa/dsl/variant.ts';
 
 /** An input that is not a program we can run. The message is one line: what is wrong; what to try. */
 export class ElfError extends Error {
@@ -140,7 +141,7 @@ export interface Elf {
   readonly class: 32 | 64;
   readonly bigEndian: boolean;
   /** The target, by machine, class, byte order and (on MIPS) ABI flags. */
-  readonly goarch: ElfGoarch;
+  readonly goarch: Goarch;
   /** Position-independent: addresses are relative to a base that the loader chooses. */
   readonly pie: boolean;
   readonly flags: number;
@@ -163,8 +164,6 @@ export interface Elf {
   /** R_*_RELATIVE relocations of a static PIE: at `where`, the loader stores base + addend. */
   relativeRelocations(): readonly { readonly where: number; readonly addend: number }[];
 }
-
-export type ElfGoarch = 'amd64' | 'mips' | 'mipsle' | 'mips64' | 'mips64le';
 
 /** Reads an executable. Throws ElfError, and nothing else, for any other input. */
 export function readElf(bytes: Uint8Array): Elf {
@@ -245,7 +244,7 @@ function describeForeign(bytes: Uint8Array): string {
   return text ? 'a text file' : 'it does not begin with 7f 45 4c 46';
 }
 
-function goarchOf(machine: number, file: FileReader, flags: number): ElfGoarch {
+function goarchOf(machine: number, file: FileReader, flags: number): Goarch {
   if (machine === EM_X86_64) {
     if (!file.wide) throw new ElfError(`an x32 program (32-bit ELF for x86-64); ${TARGETS}`);
     if (!file.littleEndian) throw new ElfError('corrupted: a big-endian ELF for x86-64; copy or build it again');

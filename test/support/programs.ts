@@ -15,6 +15,9 @@ export interface Ran {
 
 const GUEST_DIR = '/data';
 
+/** `ENGINE=evaluate` runs every program on the evaluator alone. */
+const ENGINE = process.env.ENGINE === 'evaluate' ? 'evaluate' : 'compile';
+
 /** Runs one fixture to its end. */
 export function runFixture(
   fixture: Pick<Fixture, 'purpose' | 'goarch' | 'release'>,
@@ -32,6 +35,7 @@ export function runFixture(
       args: run.args.map((a) => (a === DIR_ARGUMENT ? `${GUEST_DIR}/made` : a)),
       env: Object.entries(run.env).map(([name, value]) => `${name}=${value}`),
       ...(host === undefined ? {} : { dirs: [`${host}:${GUEST_DIR}`] }),
+      engine: ENGINE,
       stdin: () => {
         const all = input;
         input = null;
