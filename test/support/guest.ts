@@ -1,19 +1,20 @@
 // Small guest programs written by hand, as ELF files, under a kernel of their own.
 
+import type { Goarch } from '../../isa/index.ts';
 import { isaFor } from '../../isa/index.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { abiFor } from '../../src/linux/abi/index.ts';
 import { Process } from '../../src/linux/process.ts';
 import { CapturedOutput } from '../../src/linux/vfs/streams.ts';
 import { Vfs } from '../../src/linux/vfs/vfs.ts';
-import { type ElfGoarch, readElf } from '../../src/object/elf.ts';
+import { readElf } from '../../src/object/elf.ts';
 
 /** Where the code of a guest stands, and where its writable page is. */
 export const TEXT = 0x10000;
 export const DATA = 0x20000;
 
 /** An executable of one readable and executable segment at TEXT and a page of zeros at DATA. */
-export function tinyElf(goarch: ElfGoarch, code: Uint8Array): Uint8Array {
+export function tinyElf(goarch: Goarch, code: Uint8Array): Uint8Array {
   const wide = goarch !== 'mips' && goarch !== 'mipsle';
   const little = goarch !== 'mips' && goarch !== 'mips64';
   const ehsize = wide ? 64 : 52;
@@ -82,7 +83,7 @@ export function startElf(
 }
 
 /** MIPS code in a target's byte order. */
-export function mipsCode(goarch: ElfGoarch, words: readonly number[]): Uint8Array {
+export function mipsCode(goarch: Goarch, words: readonly number[]): Uint8Array {
   const bytes = new Uint8Array(words.length * 4);
   const view = new DataView(bytes.buffer);
   for (const [i, w] of words.entries()) view.setUint32(4 * i, w >>> 0, goarch === 'mipsle' || goarch === 'mips64le');
