@@ -370,7 +370,9 @@ class Verifier {
       else if (nameOf !== undefined) {
         funcname.add(() => hex(f.entry), ourName, string(this.#words(nameOf, [info[1]!, f.record.nameOff])));
       }
-      if (most !== undefined) {
+      // Without a pcsp table the runtime decodes what stands at offset 0 of pctab, which belongs to nothing: markers such as
+      // go:textfipsstart, whose depth nobody asks for.
+      if (most !== undefined && f.record.pcsp !== 0) {
         const depth = this.#words(most, info);
         funcMaxSPDelta.add(() => f.name, tables.funcMaxSPDelta(f), typeof depth === 'string' ? depth : depth[0]!);
       }

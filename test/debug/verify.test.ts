@@ -6,6 +6,9 @@ import { agrees } from '../../src/debug/verify.ts';
 import { type CheckId, type Func, Session, type VerifyReport, verify } from '../../src/index.ts';
 import { fixtureSpec, GOARCHES, type Goarch, loadFixture } from '../support/fixtures.ts';
 
+/** Everything may be evaluated, an instruction at a time. */
+const timeout = 120_000;
+
 interface Asked {
   readonly rules?: string;
   readonly without?: ReadonlySet<CheckId>;
@@ -36,7 +39,7 @@ function ask(goarch: Goarch, release: string, options: Asked): VerifyReport {
 
 const cells = GOARCHES.flatMap((goarch) => ['1.19', '1.27'].map((release) => ({ goarch, release })));
 
-describe.each(cells)('$goarch, Go $release', ({ goarch, release }) => {
+describe.each(cells)('$goarch, Go $release', { timeout }, ({ goarch, release }) => {
   it('agrees with the runtime of the program', () => {
     const report = ask(goarch, release, { sample: 60 });
     const { live, findfunc, funcname, funcMaxSPDelta, funcline, asyncPreemptStack } = report;
@@ -53,7 +56,7 @@ describe.each(cells)('$goarch, Go $release', ({ goarch, release }) => {
   });
 });
 
-describe('a wrong model is found out', () => {
+describe('a wrong model is found out', { timeout }, () => {
   it('by the rules of the seed on Go 1.27 for MIPS: exactly at the restartable sequences', () => {
     const functions = /^main\.|^fmt\.\(\*pp\)\.printArg$/;
     const right = ask('mips', '1.27', { functions });
@@ -86,13 +89,14 @@ describe('a wrong model is found out', () => {
   it.each(['unsafe-point', 'asm', 'prefix'] as const)('by a model without %s', (check) => {
     // In assembly of packages that no prefix names, only asm refuses.
     const functions = /^main\.main$|^runtime\.(newobject|mallocgc)$|^internal\/(bytealg|cpu)\.|^reflect\./;
-    const { disagreed } = ask('amd64', '1.19', { functions, without: new Set([check]), sample: 400 });
+    const { disagreed } = ask('amd64', '1.19', { functions, without: new Set([check]), sample: 250 });
     expect(disagreed.length).toBeGreaterThan(0);
-    for (const { theirs } of disagreed) expect(theirs.verdict).toBe('unsafe');
+    // In padding the runtime throws.
+    for (const { theirs } of disagreed) expect(theirs.verdict).not.toBe('safe');
   });
 });
 
-describe('where the tables say nothing', () => {
+describe('where the tables say nothing', { timeout }, () => {
   it('our refusal names what the runtime throws: padding after assembly on MIPS', () => {
     const session = open('mips', '1.27');
     const functions = functionsOf(session, /^internal\/runtime\/atomic\.Casint64$/);
@@ -105,7 +109,7 @@ describe('where the tables say nothing', () => {
   });
 });
 
-describe.each(GOARCHES)('calls of the functions of a %s program', (goarch) => {
+describe.each(GOARCHES)('calls of the functions of a %s program', { timeout }, (goarch) => {
   it('return results, hear throws, and leave the program as it was', () => {
     const out: Uint8Array[] = [];
     const session = Session.open(loadFixture('hello', goarch, '1.27'), {
