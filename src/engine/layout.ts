@@ -12,7 +12,7 @@ export const BRANCHED = 0x408;
 export const NULLIFIED = 0x40c;
 /** i32: instructions left of the current stretch of a run. */
 export const REMAINING = 0x410;
-/** i32: compiled code has stored PC and left to the evaluator. */
+/** i32: number of the exit by which compiled code has left to the evaluator, or 0. */
 export const LEFT_FLAG = 0x414;
 /** i64: instructions executed up to the end of the current stretch, for compiled code that reads the clock. */
 export const STRETCH_END = 0x418;

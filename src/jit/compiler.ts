@@ -19,12 +19,12 @@ import { GuestFault } from '../engine/memory.ts';
 import type { Step } from '../engine/steps.ts';
 import { type Extent, findBlocks } from './blocks.ts';
 import { driverModule, unitType } from './driver.ts';
-import { HELPERS } from './lower.ts';
+import { FIRST_UNIT, HELPERS, missBody } from './lower.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { HELPER_TYPES, helpers, type MissCounts } from './runtime.ts';
 import { jumpHash, type Plan, plan, UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
-import { assemble } from './wasm.ts';
+import { assemble, I32, I64 } from './wasm.ts';
 
 /** Where functions begin and end, from the program's own tables. */
 export type FunctionExtents = (pc: number) => Extent | undefined;
@@ -86,6 +86,9 @@ class JitCompiler implements Compiler {
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
   #nextSlot = 0;
+  /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
+  #exitPcs: number[] = [0];
+  #exitUndone: number[] = [0];
   readonly #flagSteps: (readonly Step[] | undefined)[] = [];
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
@@ -130,12 +133,17 @@ class JitCompiler implements Compiler {
       i32[leftWord] = 0;
       this.#cacheJump(pc, entry);
       this.stats.enters++;
-      const left = this.#drive(entry.slot, entry.number, slice);
+      let left = this.#drive(entry.slot, entry.number, slice);
+      const exit = i32[leftWord]!;
+      if (exit !== 0) {
+        left += this.#exitUndone[exit]!;
+        state.pc = this.#exitPcs[exit]!;
+      }
       i32[remainingWord] = remaining - (slice - left);
       this.#computeFlags();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (i32[leftWord] === 0 && !this.#byPc.has(state.pc)) {
+      if (exit === 0 && !this.#byPc.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
         if (!this.#byPc.has(state.pc)) return;
       }
@@ -185,6 +193,8 @@ class JitCompiler implements Compiler {
     this.stats.flushes++;
     for (const page of this.#parts.code.pages()) page.heat.fill(0);
     this.#entries = [undefined];
+    this.#exitPcs = [0];
+    this.#exitUndone = [0];
     this.#byPc.clear();
     this.#units.clear();
     this.#pages.clear();
@@ -226,6 +236,11 @@ class JitCompiler implements Compiler {
       this.#link(cell, this.#byPc.get(pc));
     }
     return cell;
+  }
+
+  #exit(pc: number, undone: number): number {
+    this.#exitUndone.push(undone);
+    return this.#exitPcs.push(pc) - 1;
   }
 
   #link(cell: number, entry: Entry | undefined): void {
@@ -308,18 +323,29 @@ class JitCompiler implements Compiler {
     const { isa } = this.#parts;
     const near = new Map<number, { index: number; entry: number }>();
     for (const [i, p] of plans.entries())
-      for (const [k, pc] of p.entries.entries()) near.set(pc, { index: HELPERS.length + i, entry: k + 1 });
-    const links = { near: (pc: number) => near.get(pc), cell: (pc: number) => this.#cell(pc) };
+      for (const [k, pc] of p.entries.entries()) near.set(pc, { index: FIRST_UNIT + i, entry: k + 1 });
+    const links = {
+      near: (pc: number) => near.get(pc),
+      cell: (pc: number) => this.#cell(pc),
+      exit: (pc: number, undone: number) => this.#exit(pc, undone),
+    };
     const bodies = plans.map((p) => ({
       type: UNIT_TYPE,
       body: new Unit(isa, this.#usages, p, links).emit(),
       name: `f${p.start.toString(16)}`,
     }));
+    const wide = isa.variant.width === 64;
+    const missType = HELPERS.length + 1;
+    const misses = (['load', 'store'] as const).map((h) => ({ type: missType, body: missBody(h, wide), name: h }));
     const bytes = assemble({
-      types: [unitType(isa), ...HELPERS.map((h) => HELPER_TYPES[h])],
+      types: [
+        unitType(isa),
+        ...HELPERS.map((h) => HELPER_TYPES[h]),
+        { parameters: [wide ? I64 : I32, I32], results: [I32] },
+      ],
       functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
       memoryPages: this.#memoryPages,
-      bodies,
+      bodies: [...misses, ...bodies],
     });
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
     for (const [i, p] of plans.entries()) {

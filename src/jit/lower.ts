@@ -10,7 +10,7 @@ import type { Variant } from '../../isa/dsl/variant.ts';
 import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
 import { lowerVector } from './lower-vector.ts';
-import { type Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
+import { Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
 
 /** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order. */
 export const HELPERS = [
@@ -36,6 +36,26 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   remu128: 7,
   flags: 8,
 };
+
+/** Functions that every module has before its units, by index: an access that missed, with its whole address. */
+export const MISS = { load: HELPERS.length, store: HELPERS.length + 1 } as const;
+export const FIRST_UNIT = HELPERS.length + 2;
+
+/** Body of such a function: (address, access) → status. Host functions take no 64-bit numbers without making bigints of them. */
+export function missBody(helper: 'load' | 'store', wide: boolean): Uint8Array {
+  const code = new Code(2);
+  code.get(0);
+  if (wide) {
+    code.op(OP.i32_wrap_i64);
+    code.get(0);
+    code.i64(32n);
+    code.op(OP.i64_shr_u);
+    code.op(OP.i32_wrap_i64);
+  } else code.i32(0);
+  code.get(1);
+  code.call(HELPER[helper]);
+  return code.body();
+}
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
@@ -344,18 +364,11 @@ export class Lowering {
   }
 
   /** Calls the out-of-line path; leaves where it says so. */
-  #miss(access: Load | Store, helper: Helper, address: number): void {
+  #miss(access: Load | Store, helper: 'load' | 'store', address: number): void {
     const code = this.#code;
     code.get(address);
-    if (this.#s.variant.width === 64) {
-      code.op(OP.i32_wrap_i64);
-      code.get(address);
-      code.i64(32n);
-      code.op(OP.i64_shr_u);
-      code.op(OP.i32_wrap_i64);
-    } else code.i32(0);
     code.i32(packAccess(access));
-    code.call(HELPER[helper]);
+    code.call(helper === 'load' ? MISS.load : MISS.store);
     code.if();
     this.#s.leave();
     code.end();

@@ -2,7 +2,7 @@
 //
 // Signature: (entry, remaining, depth) → (pc, remaining). `entry` numbers the place to begin at; `remaining` is the budget in
 // instructions; `depth` counts down the calls that may still nest on the host's stack. The function runs until control leaves it and
-// returns the address where it goes on, or LEFT when it stands in the state block, because the evaluator is to take over.
+// returns the address where it goes on, or, having written the number of the exit to LEFT_FLAG, anything: the evaluator is to take over.
 //
 // Calls nest: a guest call is a host call, and when the callee returns with another address than that after the call (another goroutine,
 // a signal, an exhausted budget) the caller returns it on, up to the driver. So the host's stack predicts the guest's returns and is
@@ -30,6 +30,8 @@ const DEPTH = 2;
 export interface Links {
   /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
   near(pc: number): { readonly index: number; readonly entry: number } | undefined;
+  /** A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. */
+  exit(pc: number, undone: number): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }
@@ -220,7 +222,8 @@ export class Unit implements Surroundings {
   readonly #registers: readonly Register[];
   readonly #locals: Int32Array;
   readonly #lowering: Lowering;
-  readonly #exitPc: number;
+  /** Number of the place where control leaves. */
+  readonly #exit: number;
   readonly #result: number;
   /** Per block: what may differ from the state block, and what is read, at its beginning. */
   readonly #dirty: RegisterSet[];
@@ -253,7 +256,7 @@ export class Unit implements Surroundings {
     this.#registers = usages.registers;
     this.#locals = new Int32Array(this.#registers.length).fill(-1);
     this.#lowering = new Lowering(this);
-    this.#exitPc = this.code.local(this.#wide ? I64 : I32);
+    this.#exit = this.code.local(I32);
     this.#result = this.code.local(this.#wide ? I64 : I32);
     this.#dirty = p.blocks.map(() => new RegisterSet());
     this.#live = p.blocks.map(() => new RegisterSet());
@@ -281,10 +284,7 @@ export class Unit implements Surroundings {
     }
     code.end();
     code.i32(0);
-    code.get(this.#exitPc);
-    code.memory(this.#wide ? OP.i64_store : OP.i32_store, STATE + this.#isa.registers.control.pc.offset);
-    code.i32(0);
-    code.i32(1);
+    code.get(this.#exit);
     code.memory(OP.i32_store, LEFT_FLAG);
     this.#word(-1);
     code.get(LEFT_BUDGET);
@@ -708,15 +708,8 @@ export class Unit implements Surroundings {
       code.i32(1);
       code.memory(OP.i32_store, STATE + control.slot.offset);
     }
-    this.#word(pc);
-    code.set(this.#exitPc);
-    const undone = this.#block.count - executed;
-    if (undone !== 0) {
-      code.get(LEFT_BUDGET);
-      code.i32(undone);
-      code.op(OP.i32_add);
-      code.set(LEFT_BUDGET);
-    }
+    code.i32(this.#links.exit(pc, this.#block.count - executed));
+    code.set(this.#exit);
     const stub = this.#stubFor(this.#dirtyNow);
     if (stub >= 0) this.#stubUsed[stub] = true;
     code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
