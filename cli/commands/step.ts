@@ -24,7 +24,7 @@ const STACK_LIMIT = 32;
 
 const HELP: readonly (readonly [string, string])[] = [
   ['step [N]', 'execute N instructions (1)'],
-  ['back [N]', 'go back N instructions (1)'],
+  ['back [N]', 'go back N instructions (1), and undo what was fired since'],
   ['next-safe-point', 'go on until an interrupt would be accepted'],
   ['continue [LOC]', 'go on to a place, or to the end'],
   ['fire', 'let the timer interrupt land here'],
@@ -181,7 +181,7 @@ export class Prompt {
       .filter((r) => r.type !== 'v128')
       .map(
         (r) =>
-          `${r.name.padEnd(8)}${machine.state
+          `${r.name.padEnd(10)}${machine.state
             .get(r)
             .toString(16)
             .padStart(r.type === 'i64' ? 16 : 8, '0')}`,
