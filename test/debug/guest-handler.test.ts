@@ -8,12 +8,15 @@ import { safepoint } from '../support/cli.ts';
 import { fixturePath, fixtureSpec, GOARCHES } from '../support/fixtures.ts';
 import { runFixture } from '../support/programs.ts';
 
+/** Everything may be evaluated, an instruction at a time. */
+const timeout = 120_000;
+
 const cells = GOARCHES.flatMap((goarch) => ['1.19', '1.27'].map((release) => ({ purpose: 'hello', goarch, release })));
 
 const total = (counts: GuestCounts): number =>
   counts.injected + Object.values(counts.refused).reduce((sum, n) => sum + n, 0);
 
-describe.each(cells)('the handler of $goarch, Go $release', (fixture) => {
+describe.each(cells)('the handler of $goarch, Go $release', { timeout }, (fixture) => {
   const schedule = { kind: 'every', n: 1511 } as const;
 
   it('does with every SIGURG what our model says, and the program ends as ever', () => {
@@ -31,7 +34,7 @@ describe.each(cells)('the handler of $goarch, Go $release', (fixture) => {
 
   it('injects nothing with GODEBUG=asyncpreemptoff=1', () => {
     const env = ['GODEBUG=asyncpreemptoff=1'];
-    const { end, stats } = runFixture(fixture, { handler: 'guest', schedule: { kind: 'every', n: 4001 }, env });
+    const { end, stats } = runFixture(fixture, { handler: 'guest', schedule, env });
     expect(end).toEqual({ kind: 'exit', status: 0 });
     const counts = stats.interrupts as GuestCounts;
     expect(counts.delivered).toBeGreaterThan(50);
@@ -39,7 +42,7 @@ describe.each(cells)('the handler of $goarch, Go $release', (fixture) => {
   });
 });
 
-describe('run --handler guest', () => {
+describe('run --handler guest', { timeout }, () => {
   it('exits 1 and prints both sides where the program does something else than our model says', async () => {
     const path = fixturePath('hello', 'mips', '1.27');
     const wrong = ['--without', 'unsafe-point,asm,prefix'];
@@ -72,7 +75,7 @@ describe('run --handler guest', () => {
   });
 });
 
-describe('the host handler', () => {
+describe('the host handler', { timeout }, () => {
   it('honours asyncpreemptoff too', () => {
     const fixture = { purpose: 'hello', goarch: 'mips64', release: '1.19' } as const;
     const schedule = { kind: 'every', n: 1511 } as const;
