@@ -86,6 +86,8 @@ class JitCompiler implements Compiler {
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
   #nextSlot = 0;
+  /** Guest instructions that the modules hold. */
+  #held = 0;
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
   #exitPcs: number[] = [0];
   #exitUndone: number[] = [0];
@@ -191,6 +193,7 @@ class JitCompiler implements Compiler {
   /** Forgets all compiled code. None of it is running: a store to code leaves it first. */
   flush(): void {
     this.stats.flushes++;
+    this.#held = 0;
     for (const page of this.#parts.code.pages()) page.heat.fill(0);
     this.#entries = [undefined];
     this.#exitPcs = [0];
@@ -265,6 +268,7 @@ class JitCompiler implements Compiler {
     if (also.length > this.#policy.maxExtraEntries) return undefined;
     const wanted = also.includes(pc) || pc === start ? also : [...also, pc];
     const { blocks, resumes } = findBlocks(code, [start, ...wanted], extent, isa.variant.delaySlot);
+    if (blocks.length > this.#policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
     this.#units.set(start, wanted);
     return plan(start, wanted, blocks, resumes);
@@ -289,6 +293,7 @@ class JitCompiler implements Compiler {
 
   #compile(pc: number): void {
     const began = performance.now();
+    if (this.#held > this.#policy.cacheInstructions) this.flush();
     const plans: Plan[] = [];
     const queue = [pc];
     const queued = new Set(queue);
@@ -360,6 +365,7 @@ class JitCompiler implements Compiler {
           this.#pages.add(Math.floor(item.pc / PAGE_SIZE));
           this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));
         }
+      this.#held += p.instructions;
       this.stats.units++;
       this.stats.instructions += p.instructions;
     }

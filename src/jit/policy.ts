@@ -11,6 +11,10 @@ export interface Policy {
   readonly reach: number;
   /** How often a function may be compiled again to be entered at one more address. */
   readonly maxExtraEntries: number;
+  /** A function of more blocks than this stays with the evaluator: its nesting would exhaust the host's stack, ours and V8's. */
+  readonly maxBlocks: number;
+  /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
+  readonly cacheInstructions: number;
   /** Instructions after which compiled code is left, so that V8 can put better code in its place. */
   readonly slice: number;
 }
@@ -21,5 +25,7 @@ export const POLICY: Policy = {
   batchInstructions: 4000,
   reach: 0x8000,
   maxExtraEntries: 16,
+  maxBlocks: 1200,
+  cacheInstructions: 600_000,
   slice: 4_000_000,
 };

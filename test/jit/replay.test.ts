@@ -20,4 +20,18 @@ describe.each(GOARCHES)('%s programs under both engines', (goarch) => {
     },
     120_000,
   );
+  test.each(fixtures.slice(-1).map((f) => [f.release] as const))(
+    'hello of Go %s with room for little compiled code: dropped many times, and still the same',
+    (release) => {
+      const agreement = lockstep({
+        bytes: loadFixture('hello', goarch, release),
+        every: 20_011,
+        until: 300_000,
+        policy: { cacheInstructions: 1500 },
+      });
+      expect(agreement.parted).toBeUndefined();
+      expect(agreement.stats.flushes).toBeGreaterThan(2);
+    },
+    120_000,
+  );
 });

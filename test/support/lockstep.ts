@@ -6,6 +6,7 @@ import type { MakeCompiler } from '../../src/engine/compiler.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { GoProgram, NotGoError } from '../../src/goruntime/program.ts';
 import { type CompilerStats, type FunctionExtents, jit } from '../../src/jit/compiler.ts';
+import type { Policy } from '../../src/jit/policy.ts';
 import { abiFor } from '../../src/linux/abi/index.ts';
 import { vfsKernel } from '../../src/linux/calls/files.ts';
 import { Process } from '../../src/linux/process.ts';
@@ -71,7 +72,7 @@ export interface LockstepOptions {
   /** Compare every so many instructions, and stop after so many. */
   readonly every: number;
   readonly until: number;
-  readonly threshold?: number;
+  readonly policy?: Partial<Policy>;
 }
 
 /** Runs a program under both engines. */
@@ -82,7 +83,7 @@ export function lockstep(options: LockstepOptions): Agreement {
   for (;;) {
     let stats: CompilerStats | undefined;
     const args = options.args ?? [];
-    const policy = { threshold: options.threshold ?? 20, alongThreshold: 2 };
+    const policy = { threshold: 20, alongThreshold: 2, ...options.policy };
     const a = start(options.bytes, args, undefined);
     const b = start(
       options.bytes,
