@@ -62,7 +62,10 @@ interface Bits {
 
 const NO_BITS: Bits = { count: 0, isSet: () => false };
 
-/** Scans stacks of one program. */
+/**
+ * Scans the frames of stacks of one program. The collector has further roots for a goroutine that are in no frame: g.sched.ctxt,
+ * deferred calls and panics, and from Go 1.27 on the extended registers of an interrupted one (g.xRegs).
+ */
 export class StackScanner {
   readonly #program: GoProgram;
   readonly #tables: GoTables;
@@ -120,9 +123,20 @@ export class StackScanner {
     return words;
   }
 
+  /**
+   * Bytes above the frame of an injected call that belong to it: the link register that pushCall saved. The collector overlooked them
+   * before Go 1.27 (golang/go #80188), though R31 may hold a pointer that nothing else does.
+   */
+  #pushed(frame: Frame): number {
+    const id = frame.func.funcIDName ?? '';
+    if (!this.#arch.linkRegister || isBefore(this.#program.release, '1.27')) return 0;
+    return id === 'sigpanic' || id === 'asyncPreempt' || id.startsWith('debugCall') ? this.#arch.minFrameSize : 0;
+  }
+
   #conservative(frame: Frame): ScannedFrame {
     const w = this.#arch.pointerSize;
-    const words = this.#words(frame.sp, Math.max(0, this.#varp(frame) - frame.sp) / w, 'conservative');
+    const size = Math.max(0, this.#varp(frame) - frame.sp);
+    const words = this.#words(frame.sp, (size === 0 ? 0 : size + this.#pushed(frame)) / w, 'conservative');
     if (frame.func.args !== ARGS_SIZE_UNKNOWN && frame.func.args > 0) {
       words.push(...this.#words(this.#argp(frame), frame.func.args / w, 'conservative'));
     }
