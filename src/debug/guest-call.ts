@@ -39,8 +39,10 @@ const RETURN_TO = 0x100;
 const GAP = 512;
 /** A call of the functions that are of interest takes thousands of instructions, in the greatest functions a few hundred thousand. */
 const MOST_INSTRUCTIONS = 50_000_000;
-/** System calls that a throw may make before it arrives at runtime.throw: it prints, a word at a time. */
-const MOST_SYSCALLS = 1000;
+/** System calls that a throw may make before it arrives at runtime.throw: it prints, a word at a time, in pcvalue a whole table. */
+const MOST_SYSCALLS = 1_000_000;
+/** What runtime.throw itself prints first. */
+const FATAL = 'fatal error: ';
 /** Instructions that a program may take to get as far as running Go code of its own. */
 const MOST_START = 5_000_000_000;
 /** How often a program without main.main is looked at. */
@@ -69,6 +71,8 @@ export class GuestCaller {
   readonly #registers: SavedState;
   readonly #stack: number;
   readonly #inRegisters: readonly Register[] | undefined;
+  /** The message of the throw that follows what is printed first: one print statement leads to one throw. */
+  readonly #throws = new Map<string, string>();
 
   /**
    * Runs a fresh session to where the runtime is up and a user goroutine runs (the entry of main.main, where the program
@@ -131,9 +135,17 @@ export class GuestCaller {
     this.instructions += machine.instructions - before;
     if (this.#returned(stop)) return { kind: 'returned', results: this.#results(callee) };
     if (stop === 'syscall') {
+      const printed = this.#printed();
+      const known = this.#throws.get(printed);
+      if (known !== undefined) {
+        this.reset();
+        return { kind: 'throw', message: known };
+      }
       // Again from the start, stopping where the message is passed.
       this.reset();
-      return this.#throw(callee, args);
+      const end = this.#throw(callee, args);
+      if (end.kind === 'throw' && printed !== FATAL && printed !== '') this.#throws.set(printed, end.message);
+      return end;
     }
     const reason = this.#describe(stop);
     this.reset();
@@ -210,6 +222,14 @@ export class GuestCaller {
   #returned(stop: Stop): boolean {
     const { machine } = this.session;
     return stop === 'fault' && machine.fault.access === 'execute' && machine.fault.address === RETURN_TO;
+  }
+
+  /** What the system call that stopped the machine writes to standard error; empty for any other call. */
+  #printed(): string {
+    const { machine, process } = this.session;
+    const { values } = process.kernel.abi.arguments(machine, ['int', 'ptr', 'size']);
+    const [fd, buffer, length] = values as [number, number, number];
+    return fd === 2 ? this.string(buffer, length) : '';
   }
 
   /** Makes a call that makes system calls, which a throw does to print: goes on past them until runtime.throw is called. */

@@ -109,6 +109,30 @@ describe('where the tables say nothing', { timeout }, () => {
   });
 });
 
+describe('padding of functions with inlined calls, amd64', { timeout }, () => {
+  const padding = ({ go }: Session): Func[] => {
+    const { tables } = go!.program;
+    const { safePoints } = go!.preemption;
+    return [...tables.funcs()].filter(
+      (f) => tables.inlTreeIndexIsMissing(f, f.end - 1) && safePoints.isAsyncSafePointPC(f.end - 1).check === 'prefix',
+    );
+  };
+
+  it('makes runtimes before Go 1.21 throw, which the rules of 1.21 do not expect', () => {
+    const right = open('amd64', '1.19', {}, 'files');
+    const functions = padding(right).filter((f) => f.name.startsWith('fmt.'));
+    expect(functions.length).toBeGreaterThan(0);
+    expect(verify(right, { functions }).disagreed).toEqual([]);
+
+    const { disagreed } = verify(open('amd64', '1.19', { rules: '1.21' }, 'files'), { functions });
+    expect(new Set(disagreed.map((d) => d.func))).toEqual(new Set(functions.map((f) => f.name)));
+    for (const { pc, ours, theirs } of disagreed) {
+      expect(ours).toEqual({ verdict: 'safe', resume: pc });
+      expect(theirs).toEqual({ verdict: 'throw', resume: null, message: 'invalid runtime symbol table' });
+    }
+  });
+});
+
 describe.each(GOARCHES)('calls of the functions of a %s program', { timeout }, (goarch) => {
   it('return results, hear throws, and leave the program as it was', () => {
     const out: Uint8Array[] = [];
