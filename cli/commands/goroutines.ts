@@ -5,7 +5,6 @@ import {
   Debugger,
   type GoroutineReport,
   LocationError,
-  type PreemptM,
   parseSchedule,
   type Root,
   reportGoroutines,
@@ -102,8 +101,7 @@ function show(path: string, args: readonly string[], options: Options, output: O
     return EXIT_CHECK_FAILED;
   }
 
-  const preemptM: PreemptM = options.env.some((e) => /^GODEBUG=(.*,)?asyncpreemptoff=1(,|$)/.test(e)) ? 'off' : 'host';
-  const suspender = new Suspender(session, go, { preemptM });
+  const suspender = new Suspender(session, go);
   const at = { pc: session.machine.state.epc, instructions: session.machine.instructions };
   muted = options.run !== true;
   const report = reportGoroutines(session, go, suspender, {

@@ -92,7 +92,7 @@ export class Suspender {
     this.#session = session;
     this.#go = go;
     this.#model = go.preemption;
-    this.#mode = options.preemptM ?? 'host';
+    this.#mode = options.preemptM ?? (go.preemption.asyncpreemptoff ? 'off' : 'host');
     this.#thread = threadOf(session.machine, session.arch);
     this.#sleeping = new SleepingThread(session, go);
     const source: InterruptSource = {
