@@ -15,6 +15,7 @@ import { readProgram } from '../program.ts';
 
 interface Options {
   readonly func?: string;
+  readonly at?: string;
   readonly halfCalls?: boolean;
   readonly from?: number | string;
   readonly to?: number | string;
@@ -55,6 +56,7 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
     .argument('[ARG...]', 'its arguments')
     .passThroughOptions()
     .option('--func <re>', 'only in functions whose name matches')
+    .option('--at <loc>', 'only at this place')
     .option('--half-calls', 'only between a MIPS call and its delay slot where the SP delta is 0')
     .addOption(new Option('--from <n|loc>', 'first place: instructions executed before it, or a LOC').argParser(bound))
     .addOption(new Option('--to <n|loc>', 'last place').argParser(bound))
@@ -97,7 +99,7 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
 async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
   const bytes = readProgram(path);
   const progress = new Progress(output);
-  const { func, from, to, limit, patience } = options;
+  const { func, at, from, to, limit, patience } = options;
   const sample = options.full === true ? 1 : options.sample;
   const request: SweepOptions = {
     path,
@@ -110,6 +112,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
     without: options.without,
     every: options.every,
     halfCalls: options.halfCalls === true,
+    ...(at === undefined ? {} : { at }),
     ...(func === undefined ? {} : { func }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),

@@ -2,6 +2,7 @@
 
 import type { Breakpoints } from '../engine/machine.ts';
 import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
+import { LocationError } from '../goruntime/locate.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
 import { type Go, InputError, Session, type SessionEnd, type SessionOptions, type SessionSnapshot } from './session.ts';
@@ -14,6 +15,8 @@ export interface SweepOptions
   extends Pick<SessionOptions, 'path' | 'args' | 'env' | 'cpus' | 'seed' | 'dirs' | 'rules' | 'without'> {
   /** Only in functions whose name this matches, as `--func` gives it. */
   readonly func?: string;
+  /** Only at this LOC. */
+  readonly at?: string;
   /** Only between a MIPS call and its delay slot, where the SP delta is 0: the half-executed call of isAsyncSafePoint. */
   readonly halfCalls?: boolean;
   /** First and last place: instructions executed before it, or a LOC (its first arrival). */
@@ -146,6 +149,24 @@ function describeEnd(end: SessionEnd, stderr: string): string {
   }
 }
 
+/** A sweep's program, whose output is collected. */
+function sessionOptions(options: SweepOptions, out: Printed, err: Printed): SessionOptions {
+  const { path, args, env, cpus, seed, dirs, rules, without } = options;
+  return {
+    path,
+    stdout: out.add,
+    stderr: err.add,
+    // A sweep runs the program thousands of times over: it must not change the host's files.
+    ...(dirs === undefined ? {} : { dirs: dirs.map((dir) => (dir.endsWith(':ro') ? dir : `${dir}:ro`)) }),
+    ...(args === undefined ? {} : { args }),
+    ...(env === undefined ? {} : { env }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(rules === undefined ? {} : { rules }),
+    ...(without === undefined ? {} : { without }),
+  };
+}
+
 /** One program, swept. */
 export class Sweep {
   readonly session: Session;
@@ -157,7 +178,7 @@ export class Sweep {
   readonly #err = new Printed();
   readonly #refused: Partial<Record<CheckId, number>> = {};
   readonly #failures: SweepFailure[] = [];
-  readonly #start: SessionSnapshot;
+  readonly #bytes: Uint8Array;
   #reference: Reference | undefined;
   #attempts = 0;
   #injections = 0;
@@ -171,38 +192,25 @@ export class Sweep {
    * @throws InputError for a program that is none, has no Go tables, or does not fit the options
    */
   constructor(bytes: Uint8Array, options: SweepOptions, reference?: Reference) {
-    const { path, args, env, cpus, seed, dirs, rules, without } = options;
-    const session: SessionOptions = {
-      path,
-      stdout: this.#out.add,
-      stderr: this.#err.add,
-      // A sweep runs the program thousands of times over: it must not change the host's files.
-      ...(dirs === undefined ? {} : { dirs: dirs.map((dir) => (dir.endsWith(':ro') ? dir : `${dir}:ro`)) }),
-      ...(args === undefined ? {} : { args }),
-      ...(env === undefined ? {} : { env }),
-      ...(cpus === undefined ? {} : { cpus }),
-      ...(seed === undefined ? {} : { seed }),
-      ...(rules === undefined ? {} : { rules }),
-      ...(without === undefined ? {} : { without }),
-    };
-    this.session = Session.open(bytes, session);
+    this.#bytes = bytes;
+    this.session = Session.open(bytes, sessionOptions(options, this.#out, this.#err));
     const { go } = this.session;
     if (go === undefined) throw new InputError(this.session.notGo ?? 'no Go program');
     this.#options = options;
     this.#go = go;
     this.#thread = threadOf(this.session.machine, this.session.arch);
     this.#oracles = new Oracles(this.session, go);
-    this.#start = this.session.save();
     this.#reference = reference;
   }
 
-  /** Runs the program undisturbed, once. */
+  /** How the program goes undisturbed: run once, in a machine of its own, when first asked for. */
   reference(): Reference {
-    if (this.#reference !== undefined) return this.#reference;
-    const end = this.session.run();
-    const { instructions } = this.session.machine;
-    this.#reference = { instructions, end, stdout: this.#out.text };
-    this.#rewind(this.#start, '', '');
+    if (this.#reference === undefined) {
+      const out = new Printed();
+      const session = Session.open(this.#bytes, sessionOptions(this.#options, out, new Printed()));
+      const end = session.run();
+      this.#reference = { instructions: session.machine.instructions, end, stdout: out.text };
+    }
     return this.#reference;
   }
 
@@ -217,13 +225,14 @@ export class Sweep {
     const began = performance.now();
     const { every = 1, limit = Number.POSITIVE_INFINITY } = this.#options;
     const ranges = this.#ranges();
-    const reference = this.reference();
     const from = this.#goTo(this.#options.from, 0);
     const { machine } = this.session;
     let places = 0;
-    let last = typeof this.#options.to === 'number' ? this.#options.to : reference.instructions;
-    const until = typeof this.#options.to === 'string' ? new Set(this.session.locate(this.#options.to)) : undefined;
-    const span = Math.max(1, last - from);
+    let last = typeof this.#options.to === 'number' ? this.#options.to : Number.POSITIVE_INFINITY;
+    const until = typeof this.#options.to === 'string' ? new Set(this.#locate(this.#options.to)) : undefined;
+    // Only who wants to see how far the sweep is needs to know how long the program is.
+    const length = progress === undefined || Number.isFinite(last) ? last : this.reference().instructions;
+    const span = Math.max(1, length - from);
     const { halfCalls = false } = this.#options;
     while (this.#injections < limit && machine.instructions <= last) {
       if (halfCalls && !this.#isHalfCall()) {
@@ -261,9 +270,10 @@ export class Sweep {
     };
   }
 
-  /** The code of the functions that are asked for; undefined for all. */
+  /** The place or the code of the functions that is asked for; undefined for all. */
   #ranges(): Ranges | undefined {
-    const { func } = this.#options;
+    const { func, at } = this.#options;
+    if (at !== undefined) return new Ranges(this.#locate(at).map((pc) => [pc, pc + 1]));
     if (func === undefined) return undefined;
     let pattern: RegExp;
     try {
@@ -277,11 +287,21 @@ export class Sweep {
     return new Ranges(found);
   }
 
+  /** @throws InputError where the program has no such place */
+  #locate(place: string): readonly number[] {
+    try {
+      return this.session.locate(place);
+    } catch (error) {
+      if (error instanceof LocationError) throw new InputError(error.message);
+      throw error;
+    }
+  }
+
   /** Goes to a bound. Returns the instruction count there. */
   #goTo(bound: number | string | undefined, otherwise: number): number {
     const { machine } = this.session;
     if (typeof bound === 'string') {
-      if (this.#advanceTo(new Set(this.session.locate(bound)), Number.POSITIVE_INFINITY) !== 'there') {
+      if (this.#advanceTo(new Set(this.#locate(bound)), Number.POSITIVE_INFINITY) !== 'there') {
         throw new InputError(`--from ${bound}: the program never gets there`);
       }
     } else if ((bound ?? otherwise) > 0) this.session.advance(bound ?? otherwise);
