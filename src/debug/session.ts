@@ -205,6 +205,11 @@ export class Session {
     });
     this.#thread = threadOf(this.machine, this.arch);
     try {
+      // The tables give addresses as linked; nothing here adds where such a program is loaded.
+      if (elf.pie)
+        throw new NotGoError(
+          'a position-independent program: build it without -buildmode=pie to have its Go tables read',
+        );
       this.go = this.#openGo(GoProgram.open(elf));
     } catch (error) {
       if (!(error instanceof NotGoError)) throw error;
