@@ -49,7 +49,7 @@ const MOST_START = 5_000_000_000;
 const LOOK_EVERY = 20_000;
 
 /** Integer argument and result registers of ABIInternal on amd64, in order (cmd/compile/abi-internal.md). */
-const ABI_INTERNAL_AMD64 = ['RAX', 'RBX', 'RCX', 'RDI', 'RSI', 'R8', 'R9', 'R10', 'R11'] as const;
+export const ABI_INTERNAL_AMD64 = ['RAX', 'RBX', 'RCX', 'RDI', 'RSI', 'R8', 'R9', 'R10', 'R11'] as const;
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 

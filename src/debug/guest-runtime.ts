@@ -5,6 +5,7 @@ import { Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, getg } from '../goruntime/view.ts';
 import { QUANTUM } from '../linux/sched.ts';
 import type { BlockedCall, Task } from '../linux/task.ts';
+import { ABI_INTERNAL_AMD64 } from './guest-call.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
 
 /** The program's runtime cannot be called, or did not return. One line. */
@@ -12,8 +13,6 @@ export class GuestCallError extends Error {
   override readonly name = 'GuestCallError';
 }
 
-/** Integer argument registers of ABIInternal on amd64 (internal/abi, cmd/compile/abi-internal.md), in order. */
-const AMD64_ARGUMENTS = ['RAX', 'RBX', 'RCX', 'RDI', 'RSI', 'R8', 'R9', 'R10', 'R11'] as const;
 /** Bytes left alone below the stack pointer of the thread that is borrowed. */
 const RED_ZONE = 256;
 /** Bytes set aside for arguments, results and what `scratch` is for. */
@@ -77,7 +76,7 @@ export class CallFrame {
       sp -= w;
       memory.writePointer(sp, this.sentinel);
       for (const [i, value] of values.entries()) {
-        const name = AMD64_ARGUMENTS[i];
+        const name = ABI_INTERNAL_AMD64[i];
         const bits = typeof value === 'number' ? value : value.int32 >>> 0;
         if (name !== undefined) state.set(state.register(name), BigInt(bits));
       }
