@@ -232,7 +232,7 @@ export class Memory {
       entry = this.#makePrivate(page, entry);
     }
     const base = (entry >>> 8) * PAGE_SIZE;
-    if (access !== 'execute') this.#fillTlb(page, base, access);
+    if (access !== 'execute') this.#fillTlb(page, base, this.#writableAsItIs(entry));
     return base + (address % PAGE_SIZE);
   }
 
@@ -257,24 +257,20 @@ export class Memory {
     return changed;
   }
 
-  #fillTlb(page: number, base: number, access: Access): void {
+  /** Whether a write needs nothing but the store: what is read today is mostly written next, and need not miss again. */
+  #writableAsItIs(entry: number): boolean {
+    return (entry & (PROT_WRITE | CODE)) === PROT_WRITE && this.#frameEpoch[entry >>> 8]! >= this.#privateFrom;
+  }
+
+  #fillTlb(page: number, base: number, writable: boolean): void {
     const low = (page * PAGE_SIZE) | 0;
     const high = Math.floor(page / 2 ** (32 - PAGE_BITS)) | 0;
     const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
     const i32 = this.i32;
-    const writable = access === 'write';
-    const sameRead = i32[at] === low && i32[at + 1] === high;
-    if (!sameRead || !writable) {
-      // A new page in this slot: whatever the other tag named has another addend.
-      i32[at + TLB_WRITE / 4] = INVALID_TAG;
-      i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
-    }
     i32[at + TLB_READ / 4] = low;
     i32[at + TLB_READ / 4 + 1] = high;
-    if (writable) {
-      i32[at + TLB_WRITE / 4] = low;
-      i32[at + TLB_WRITE / 4 + 1] = high;
-    }
+    i32[at + TLB_WRITE / 4] = writable ? low : INVALID_TAG;
+    i32[at + TLB_WRITE / 4 + 1] = writable ? high : INVALID_TAG;
     i32[at + TLB_ADDEND / 4] = (base - low) | 0;
   }
 
