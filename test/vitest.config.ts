@@ -5,5 +5,5 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  test: { include: ['test/**/*.test.ts'], testTimeout: 300_000 },
+  test: { include: ['test/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 },
 });
