@@ -296,7 +296,8 @@ class JitCompiler implements Compiler {
     if (this.#held > this.#policy.cacheInstructions) this.flush();
     const plans: Plan[] = [];
     const queue = [pc];
-    const queued = new Set(queue);
+    // By function: it may have been arrived at in its middle, and call itself.
+    const queued = new Set([this.#extentOf(pc).start]);
     let size = 0;
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const made = this.#plan(next);
