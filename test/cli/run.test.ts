@@ -44,7 +44,7 @@ describe('run', () => {
     expect(err).toMatch(/^\[1000\] exit_group\(0\)/m);
   });
 
-  it('passes what follows the program to it, and no environment but --env', async () => {
+  it('passes what follows the program to it, options of our own included', async () => {
     const { status, out } = await safepoint('run', fixturePath('bench', 'amd64', '1.27'), 'hello', '--strace');
     expect([status, out]).toEqual([0, 'hello\n']);
   });
