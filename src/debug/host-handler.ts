@@ -174,11 +174,22 @@ export class HostHandler {
     );
   }
 
-  /** Whether the thread runs a goroutine that somebody could want to preempt: not g0, not gsignal, not code before the first g. */
-  get runsUserGoroutine(): boolean {
-    return this.#attempt(() => this.#isUserGoroutine(this.#getg())) ?? false;
+  /**
+   * Whether the thread stands in code of a user goroutine, on its stack, where only the tables can speak against a preemption: the checks
+   * that isAsyncSafePoint makes before it looks at the PC pass. (`gogo` has the goroutine's g already, but runs on the stack of g0.)
+   */
+  get runsPreemptibly(): boolean {
+    return (
+      this.#attempt(() => {
+        const { runtime } = this.preemption;
+        const { sp } = this.#thread;
+        const gp = this.#getg();
+        return this.#isUserGoroutine(gp) && sp < runtime.stackHi(gp) && this.preemption.isLeftToTables(gp, sp);
+      }) ?? false
+    );
   }
 
+  /** Whether gp is a goroutine that somebody could want to preempt: not g0, not gsignal, not what stands there before the first g. */
   #isUserGoroutine(gp: number): boolean {
     const { runtime } = this.preemption;
     const mp = gp === 0 ? 0 : runtime.m(gp);

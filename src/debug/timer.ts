@@ -109,6 +109,7 @@ class PlaceTimer implements Timer {
   }
 }
 
+/** Lands between each MIPS call and its delay slot, wherever it is for the check of half-executed calls, or a later one, to decide. */
 class HalfCallTimer implements Timer {
   readonly #thread: Thread;
   readonly #program: GoProgram;
@@ -133,8 +134,8 @@ class HalfCallTimer implements Timer {
   fire(): void {}
 
   stopped(_now: number, tid: number): void {
-    // Nobody wants to preempt g0: the runtime signals only what runs a goroutine.
-    if (!this.#handler.runsUserGoroutine) return;
+    // Elsewhere (g0, an M that holds locks) an earlier check would decide, and the slot would never be asked about.
+    if (!this.#handler.runsPreemptibly) return;
     if (this.#frameless) {
       const { tables } = this.#program;
       const f = tables.findfunc(this.#thread.pc);

@@ -145,6 +145,11 @@ export class Preemption {
     return new TableVerdict(this.safePoints.decide(pc, lr, trail), pc, () => trail);
   }
 
+  /** Whether the checks of isAsyncSafePoint that come before the program's tables (curg, canPreemptM, stack) all pass. */
+  isLeftToTables(gp: number, sp: number): boolean {
+    return !this.#liveChecks(gp, sp, new Trail(this.without, false));
+  }
+
   /** curg, canPreemptM and stack. Returns true when one of them decides. */
   #liveChecks(gp: number, sp: number, trail: Trail): boolean {
     const { runtime } = this;

@@ -45,10 +45,9 @@ describe.each(MIPS)('the half-executed call on %s', (goarch) => {
   it.each(RELEASES)(
     'is refused at every call to morestack, and the stack still grows (go %s)',
     (release) => {
-      // Its recursions grow the stack some hundred times.
-      const fixture = { purpose: 'calls', goarch, release };
+      const fixture = { purpose: 'stackgrowth', goarch, release };
       const { out, stats } = runFixture(fixture, { schedule: parseSchedule('half-call=frameless') });
-      expect(out).toBe(fixtureSpec('calls').want);
+      expect(out).toBe(fixtureSpec('stackgrowth').want);
       const { delivered, injected, refused } = stats.interrupts;
       expect(delivered).toBeGreaterThan(0);
       expect(injected).toBe(0);
