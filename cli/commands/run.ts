@@ -27,6 +27,7 @@ interface Options {
   readonly strace?: boolean;
   readonly stats?: string;
   readonly traceHash?: boolean;
+  readonly profile?: string;
   readonly engine: 'compile' | 'evaluate';
   readonly maxInstructions?: number;
 }
@@ -79,6 +80,7 @@ function declare(
     )
     .option('--strace', 'print each system call on stderr')
     .option('--stats <file>', 'write what happened as JSON (- for stderr)')
+    .option('--profile <file>', 'write how often each instruction was executed, for `go tool pprof` (slower)')
     .option('--trace-hash', 'hash every executed PC, for comparing runs (slower)')
     .addOption(
       new Option('--engine <which>', 'compile hot code (compile), or evaluate every instruction (evaluate)')
@@ -132,6 +134,7 @@ function execute(path: string, args: readonly string[], options: Options, output
       rules: options.rules,
       without: options.without,
       traceHash: options.traceHash === true,
+      profile: options.profile !== undefined,
       engine: options.engine,
       ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
@@ -152,6 +155,8 @@ function execute(path: string, args: readonly string[], options: Options, output
     );
   }
   if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
+  const profile = session.profile(path);
+  if (profile !== undefined) write(options.profile!, profile);
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }
@@ -172,9 +177,13 @@ export function describeEnd(end: SessionEnd): string {
 
 function writeStats(file: string, stats: object, output: Output): void {
   const text = `${JSON.stringify(stats, null, 2)}\n`;
-  if (file === '-') return output.err(text);
+  if (file === '-') output.err(text);
+  else write(file, text);
+}
+
+function write(file: string, contents: string | Uint8Array): void {
   try {
-    writeFileSync(file, text);
+    writeFileSync(file, contents);
   } catch (error) {
     throw new UserError(`${file}: cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }

@@ -19,9 +19,10 @@ import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
 import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
-import { ElfError, readElf } from '../object/elf.ts';
+import { type Elf, ElfError, readElf } from '../object/elf.ts';
 import { type GuestCounts, GuestHandler } from './guest-handler.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import { encodeProfile, InstructionCounts } from './profile.ts';
 import { RequestLog, type ServedKinds } from './request-log.ts';
 import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
@@ -50,6 +51,8 @@ export interface SessionOptions {
   readonly rules?: string;
   readonly without?: ReadonlySet<CheckId>;
   readonly traceHash?: boolean;
+  /** Count the executions of every instruction: see Session.profile. */
+  readonly profile?: boolean;
   /** `compile` (the default) runs hot code as WebAssembly; `evaluate` is the exact reference. Both execute the same instructions. */
   readonly engine?: 'compile' | 'evaluate';
   readonly maxInstructions?: number;
@@ -153,6 +156,10 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #runOptions: RunOptions;
   readonly #hash: TraceHash | undefined;
+  readonly #counts: InstructionCounts | undefined;
+  readonly #elf: Elf;
+  /** Where a position-independent program was loaded, else 0. */
+  readonly #base: number;
 
   /**
    * Loads a program, ready to execute its first instruction.
@@ -174,6 +181,7 @@ export class Session {
     const isa = isaFor(elf.goarch);
     const directories = (options.dirs ?? []).map(parseDirectory);
     this.#options = options;
+    this.#elf = elf;
     this.arch = archOf(elf.goarch);
     this.machine = new Machine(isa, {
       limit: abiFor(isa.variant).taskSize,
@@ -203,6 +211,7 @@ export class Session {
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       ...(options.strace === undefined ? {} : { strace: options.strace }),
     });
+    this.#base = this.machine.state.pc - elf.entry;
     this.#thread = threadOf(this.machine, this.arch);
     try {
       // The tables give addresses as linked; nothing here adds where such a program is loaded.
@@ -217,10 +226,8 @@ export class Session {
       this.notGo = error.message;
     }
     this.#hash = options.traceHash === true ? new TraceHash() : undefined;
-    if (this.#hash !== undefined) {
-      const hash = this.#hash;
-      this.machine.observer = (pc) => hash.add(pc);
-    }
+    this.#counts = options.profile === true ? new InstructionCounts(() => this.machine.instructions) : undefined;
+    this.#observe();
     this.#runOptions = this.#schedule(options.schedule);
   }
 
@@ -239,6 +246,18 @@ export class Session {
     const guest =
       this.#options.handler === 'guest' ? new GuestHandler(this.process.kernel, preemption, handler) : undefined;
     return { program, memory, preemption, allgs, handler, guest };
+  }
+
+  #observe(): void {
+    const hash = this.#hash;
+    const counts = this.#counts;
+    if (hash !== undefined && counts !== undefined) {
+      this.machine.observer = (pc) => {
+        hash.add(pc);
+        counts.add(pc);
+      };
+    } else if (hash !== undefined) this.machine.observer = (pc) => hash.add(pc);
+    else if (counts !== undefined) this.machine.observer = (pc) => counts.add(pc);
   }
 
   /** Who interrupts the run, and what happens then. */
@@ -355,6 +374,13 @@ export class Session {
     this.process.restore(snapshot.kernel);
     this.go?.handler.reset();
     this.go?.guest?.reset();
+  }
+
+  /** A pprof file of the instructions executed so far; undefined where they were not counted. `path` is the program's, on the host. */
+  profile(path: string): Uint8Array | undefined {
+    if (this.#counts === undefined) return undefined;
+    const program = { path, elf: this.#elf, base: this.#base, tables: this.go?.program.tables };
+    return encodeProfile(this.#counts, program);
   }
 
   /** What `--stats` writes. */
