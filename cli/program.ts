@@ -1,20 +1,24 @@
 // Opening the program that a command is about, with errors that name the file.
 
-import { readFileSync, statSync } from 'node:fs';
-import { type Elf, ElfError, GoProgram, InputError, type Listed, NotGoError, readElf } from '../src/index.ts';
+import {
+  type Elf,
+  ElfError,
+  GoProgram,
+  InputError,
+  type Listed,
+  NotGoError,
+  readElf,
+  readProgramFile,
+} from '../src/index.ts';
 import { hex, UserError } from './output.ts';
 
 /** Reads a program's file. @throws UserError */
 export function readProgram(path: string): Uint8Array {
   try {
-    if (statSync(path).isDirectory()) throw new UserError(`${path}: is a directory; name a program`);
-    return readFileSync(path);
+    return readProgramFile(path);
   } catch (error) {
-    if (error instanceof UserError) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new UserError(`${path}: no such file; check the path`);
-    if (code === 'EACCES') throw new UserError(`${path}: permission denied; make it readable`);
-    throw new UserError(`${path}: cannot be read (${code ?? String(error)})`);
+    if (error instanceof InputError) throw new UserError(error.message);
+    throw error;
   }
 }
 

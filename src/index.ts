@@ -3,6 +3,7 @@
 export type { ClauseInfo, Decoded, Isa } from '../isa/index.ts';
 export { GOARCHES, type Goarch, isaFor } from '../isa/index.ts';
 export { type Arch, archOf } from './arch/arch.ts';
+export { commandLine, type SharedOptions, sweepCommandLine } from './debug/command-line.ts';
 export { Debugger, type GoroutineLine, type Moved } from './debug/debugger.ts';
 export {
   type GoroutineReport,
@@ -15,6 +16,7 @@ export { GuestCallError } from './debug/guest-runtime.ts';
 export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
+export { readProgramFile } from './debug/program-file.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
 export { type Go, InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
 export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
@@ -31,7 +33,7 @@ export {
   verify,
 } from './debug/verify.ts';
 export { asyncPreemptFrame, decodeAsyncPreemptFrame } from './goruntime/async-preempt-frame.ts';
-export { type Location, LocationError } from './goruntime/locate.ts';
+export { functionsNamed, type Location, LocationError } from './goruntime/locate.ts';
 export { TableError } from './goruntime/pcvalue.ts';
 export { Preemption } from './goruntime/preempt.ts';
 export { RULES, type Rule, type Rules } from './goruntime/preempt-rules.ts';

@@ -1,7 +1,16 @@
 // `safepoint map`: every instruction with its verdict.
 
 import { Command } from 'commander';
-import { type CheckId, type Func, type GoProgram, instructionsOf, isaFor, SafePoints } from '../../src/index.ts';
+import {
+  type CheckId,
+  type Func,
+  functionsNamed,
+  type GoProgram,
+  instructionsOf,
+  isaFor,
+  LocationError,
+  SafePoints,
+} from '../../src/index.ts';
 import { jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
 import { EXIT_FINE, hex, type Output, Progress, table, UserError } from '../output.ts';
 import { openGoProgram, textOf } from '../program.ts';
@@ -15,17 +24,12 @@ interface Options {
 /** Functions by exact name, else by regular expression over names; all when no name is given. @throws UserError */
 export function functionsOf(program: GoProgram, name: string | undefined): readonly Func[] {
   if (name === undefined) return [...program.tables.funcs()];
-  const exact = program.tables.funcsNamed(name);
-  if (exact.length > 0) return exact;
-  let pattern: RegExp;
   try {
-    pattern = new RegExp(name);
-  } catch {
-    throw new UserError(`no function ${name}, and it is no regular expression either; try \`safepoint funcs\``);
+    return functionsNamed(program.tables, name);
+  } catch (error) {
+    if (error instanceof LocationError) throw new UserError(error.message);
+    throw error;
   }
-  const found = [...program.tables.funcs()].filter((f) => pattern.test(f.name));
-  if (found.length === 0) throw new UserError(`no function ${name}; try \`safepoint funcs\` for the names`);
-  return found;
 }
 
 export function mapCommand(output: Output, done: (status: number) => void): Command {

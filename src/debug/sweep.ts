@@ -5,6 +5,7 @@ import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
 import { LocationError } from '../goruntime/locate.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import { sweepCommandLine } from './command-line.ts';
 import { type Go, InputError, Session, type SessionEnd, type SessionOptions, type SessionSnapshot } from './session.ts';
 import { type OracleName, Oracles } from './sweep-oracles.ts';
 import { type Thread, threadOf } from './view.ts';
@@ -385,16 +386,10 @@ export class Sweep {
     this.#failures.push({ at, pc, func, inSlot, oracle, detail, reproduce: this.#reproduce(at) });
   }
 
+  /** The command that makes the injection at one place alone. */
   #reproduce(at: number): string {
-    const { path, args = [], env = [], cpus, seed, dirs = [], rules, without } = this.#options;
-    const words = ['safepoint', 'sweep', '--from', String(at), '--to', String(at), '--full'];
-    if (without !== undefined && without.size > 0) words.push('--without', [...without].join(','));
-    if (rules !== undefined && rules !== 'auto') words.push('--rules', rules);
-    if (cpus !== undefined && cpus !== 1) words.push('--cpus', String(cpus));
-    if (seed !== undefined && seed !== 0) words.push('--seed', String(seed));
-    for (const variable of env) words.push('--env', variable);
-    for (const dir of dirs) words.push('--dir', dir);
-    return [...words, path, ...args].map(quoted).join(' ');
+    const { func: _func, at: _at, halfCalls: _half, every: _every, limit: _limit, ...same } = this.#options;
+    return sweepCommandLine({ ...same, from: at, to: at, sample: 1 });
   }
 
   /** One injection: the machine is as before when this returns. */
@@ -520,9 +515,4 @@ export class Sweep {
     if (line < 0) return `prints ${lines.length - 1} lines instead of ${want.length - 1}`;
     return `line ${line + 1} of the output is ${JSON.stringify(lines[line])} instead of ${JSON.stringify(want[line] ?? '')}`;
   }
-}
-
-/** A word of a command line, quoted for a POSIX shell where it must be. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

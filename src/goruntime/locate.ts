@@ -24,6 +24,24 @@ export function locate(tables: GoTables, text: string): Location {
   return inFunction(tables, text);
 }
 
+/**
+ * Functions by exact name, else by regular expression over names, in address order; at least one.
+ * @throws LocationError where there is none
+ */
+export function functionsNamed(tables: GoTables, name: string): readonly Func[] {
+  const exact = tables.funcsNamed(name);
+  if (exact.length > 0) return exact;
+  let pattern: RegExp;
+  try {
+    pattern = new RegExp(name);
+  } catch {
+    throw new LocationError(`no function ${name}, and it is no regular expression either; try \`safepoint funcs\``);
+  }
+  const found = [...tables.funcs()].filter((f) => pattern.test(f.name));
+  if (found.length === 0) throw new LocationError(`no function ${name}; try \`safepoint funcs\` for the names`);
+  return found;
+}
+
 function atAddress(text: string, pc: number): Location {
   if (!Number.isSafeInteger(pc)) throw new LocationError(`${text} is no address of a user program`);
   return { text, kind: 'address', pcs: [pc] };
