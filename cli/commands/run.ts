@@ -135,6 +135,7 @@ function execute(path: string, args: readonly string[], options: Options, output
       without: options.without,
       traceHash: options.traceHash === true,
       profile: options.profile !== undefined,
+      hostTimes: options.stats !== undefined,
       engine: options.engine,
       ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),

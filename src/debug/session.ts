@@ -14,6 +14,7 @@ import type { CheckId } from '../goruntime/safe-points.ts';
 import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
 import { jit } from '../jit/compiler.ts';
 import { abiFor } from '../linux/abi/index.ts';
+import { HostTimes } from '../linux/host-time.ts';
 import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
 import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
@@ -22,6 +23,7 @@ import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts
 import { type Elf, ElfError, readElf } from '../object/elf.ts';
 import { type GuestCounts, GuestHandler } from './guest-handler.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import { CompilerWatch, type HostStats } from './host-stats.ts';
 import { encodeProfile, InstructionCounts } from './profile.ts';
 import { RequestLog, type ServedKinds } from './request-log.ts';
 import { allgsOf } from './runtime-variables.ts';
@@ -53,6 +55,8 @@ export interface SessionOptions {
   readonly traceHash?: boolean;
   /** Count the executions of every instruction: see Session.profile. */
   readonly profile?: boolean;
+  /** Measure where the host's time goes, for `stats`. */
+  readonly hostTimes?: boolean;
   /** `compile` (the default) runs hot code as WebAssembly; `evaluate` is the exact reference. Both execute the same instructions. */
   readonly engine?: 'compile' | 'evaluate';
   readonly maxInstructions?: number;
@@ -104,6 +108,8 @@ export interface Stats {
   readonly kinds?: ServedKinds;
   readonly syscalls: Readonly<Record<string, number>>;
   readonly unknownSyscalls: Readonly<Record<string, number>>;
+  /** Where it was measured. */
+  readonly host?: HostStats;
 }
 
 /** What can be put back: see Session.save. */
@@ -156,6 +162,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #runOptions: RunOptions;
   readonly #hash: TraceHash | undefined;
+  readonly #watch: CompilerWatch | undefined;
   readonly #counts: InstructionCounts | undefined;
   readonly #elf: Elf;
   /** Where a position-independent program was loaded, else 0. */
@@ -183,9 +190,12 @@ export class Session {
     this.#options = options;
     this.#elf = elf;
     this.arch = archOf(elf.goarch);
+    const times = options.hostTimes === true ? new HostTimes() : undefined;
+    this.#watch = times === undefined ? undefined : new CompilerWatch(times);
+    const compiler = jit({ extents: (pc) => this.#extent(pc), onStats: this.#watch?.onStats });
     this.machine = new Machine(isa, {
       limit: abiFor(isa.variant).taskSize,
-      compiler: options.engine === 'evaluate' ? undefined : jit({ extents: (pc) => this.#extent(pc) }),
+      compiler: options.engine === 'evaluate' ? undefined : (this.#watch?.around(compiler) ?? compiler),
     });
     const exe = isAbsolute(options.path) ? options.path : `/${options.path.replace(/^(\.\.?\/)+/, '')}`;
     const write = { 1: options.stdout, 2: options.stderr };
@@ -210,6 +220,7 @@ export class Session {
       ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
       ...(options.seed === undefined ? {} : { seed: options.seed }),
       ...(options.strace === undefined ? {} : { strace: options.strace }),
+      ...(times === undefined ? {} : { times }),
     });
     this.#base = this.machine.state.pc - elf.entry;
     this.#thread = threadOf(this.machine, this.arch);
@@ -399,6 +410,7 @@ export class Session {
       ...(this.go?.handler.requests === undefined ? {} : { kinds: this.go.handler.requests.kinds() }),
       syscalls: Object.fromEntries(calls),
       unknownSyscalls: Object.fromEntries(unknown),
+      ...(this.#watch === undefined ? {} : { host: this.#watch.report(this.machine.memory) }),
     };
   }
 }

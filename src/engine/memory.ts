@@ -76,6 +76,16 @@ export interface MemorySnapshot {
   readonly saved: Map<number, number>;
 }
 
+/** What has happened to pages: counts. */
+export interface PageEvents {
+  /** First accesses to a page. */
+  touched: number;
+  /** Copies made because a snapshot holds the page that is written. */
+  copied: number;
+  /** Writes to pages from which instructions had been fetched. */
+  codeWrites: number;
+}
+
 const SIZE_MAX = 2 ** 32;
 
 export class Memory {
@@ -87,6 +97,7 @@ export class Memory {
   readonly view: DataView;
   /** First address that user programs may not have. */
   readonly limit: number;
+  readonly events: PageEvents = { touched: 0, copied: 0, codeWrites: 0 };
   /** XOR of the address for accesses of 1, 2 and 4 bytes. */
   readonly #swizzle: number;
   readonly #table = new Map<number, Int32Array>();
@@ -221,6 +232,7 @@ export class Memory {
       entry = (this.#zeroFrame << 8) | PRESENT | prot;
       this.#check(entry, address, access);
       this.#setEntry(page, entry);
+      this.events.touched++;
     } else {
       this.#check(entry, address, access);
     }
@@ -228,6 +240,7 @@ export class Memory {
       if ((entry & CODE) !== 0) {
         entry &= ~CODE;
         this.#setEntry(page, entry);
+        this.events.codeWrites++;
       }
       entry = this.#makePrivate(page, entry);
     }
@@ -250,6 +263,7 @@ export class Memory {
       fresh = this.#allocateZeroed();
     } else {
       fresh = this.#allocate();
+      this.events.copied++;
       this.u8.copyWithin(fresh * PAGE_SIZE, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE);
     }
     const changed = (fresh << 8) | (entry & 0xff);

@@ -1,6 +1,6 @@
 // A program under the kernel: load it, run it, and say how it ended. The one event loop is here.
 
-import type { Machine } from '../engine/machine.ts';
+import type { Machine, Stop } from '../engine/machine.ts';
 import { GuestFault, OutOfMemory } from '../engine/memory.ts';
 import { CallError } from './abi/errno.ts';
 import { abiFor } from './abi/index.ts';
@@ -8,6 +8,7 @@ import type { CallName } from './abi/numbers.ts';
 import { type Call, isRestart, isWait, REGISTERS_SET, type Result, type Row, type Wait, type Wake } from './call.ts';
 import { type CallTable, callTable } from './calls/index.ts';
 import { raiseFault, raiseTrap } from './faults.ts';
+import type { HostTimes } from './host-time.ts';
 import { type Exit, Kernel, type KernelOptions, type KernelSnapshot } from './kernel.ts';
 import { type LoadOptions, load } from './loader.ts';
 import { QUANTUM } from './sched.ts';
@@ -49,6 +50,8 @@ export interface RunOptions {
 export interface ProcessOptions extends Omit<KernelOptions, 'abi'>, LoadOptions {
   /** Gets a line for each system call and signal. */
   readonly strace?: (line: string) => void;
+  /** Told what the host does when; nothing is measured without. */
+  readonly times?: HostTimes;
 }
 
 /** What was called, for `--stats`: not part of the guest's state. */
@@ -68,6 +71,7 @@ export class Process {
   readonly machine: Machine;
   /** Gets a line for each system call. */
   strace: ((line: string) => void) | undefined;
+  readonly #times: HostTimes | undefined;
   readonly #table: CallTable;
   readonly #calls = new Map<string, number>();
   readonly #unknown = new Map<string, number>();
@@ -76,8 +80,9 @@ export class Process {
   /** Instruction count at which a breakpoint ended the last run. */
   #stoppedAt = -1;
 
-  private constructor(kernel: Kernel) {
+  private constructor(kernel: Kernel, times: HostTimes | undefined) {
     this.kernel = kernel;
+    this.#times = times;
     this.machine = kernel.machine;
     this.#table = callTable(kernel.abi);
   }
@@ -92,7 +97,7 @@ export class Process {
       const exe = bytes(options.path ?? options.args[0] ?? '');
       options.files.program = { exe, args, environment: options.env.map(bytes), auxv };
     }
-    const process = new Process(kernel);
+    const process = new Process(kernel, options.times);
     process.strace = options.strace;
     return process;
   }
@@ -115,6 +120,16 @@ export class Process {
 
   /** Runs until something of Outcome happens; may be called again after anything but an exit. */
   run(options: RunOptions = {}): Outcome {
+    if (this.#times === undefined) return this.#run(options);
+    const before = this.#times.enter('kernel');
+    try {
+      return this.#run(options);
+    } finally {
+      this.#times.enter(before);
+    }
+  }
+
+  #run(options: RunOptions): Outcome {
     const { kernel, machine } = this;
     const until = options.until ?? Number.POSITIVE_INFINITY;
     const interrupts = options.interrupts ?? [];
@@ -145,7 +160,9 @@ export class Process {
           continue;
         }
         this.#fired.set(source, now);
+        const before = this.#times?.enter('other');
         source.fire(kernel, task);
+        if (before !== undefined) this.#times?.enter(before);
         fired = true;
       }
       if (fired) {
@@ -165,7 +182,7 @@ export class Process {
     const { kernel, machine } = this;
     const { state } = machine;
     try {
-      switch (machine.run(budget)) {
+      switch (this.#runMachine(budget)) {
         case 'budget':
           return undefined;
         case 'syscall':
@@ -197,6 +214,16 @@ export class Process {
     }
     if (kernel.current === task) kernel.abi.exceptionReturn(machine);
     return undefined;
+  }
+
+  #runMachine(budget: number): Stop {
+    if (this.#times === undefined) return this.machine.run(budget);
+    const before = this.#times.enter('evaluating');
+    try {
+      return this.machine.run(budget);
+    } finally {
+      this.#times.enter(before);
+    }
   }
 
   #fault(task: Task, fault: GuestFault): void {

@@ -32,6 +32,14 @@ describe('run', () => {
       seconds: expect.any(Number),
       traceHash: expect.stringMatching(/^[0-9a-f]{16}$/),
     });
+    const { evaluating, compiling, compiled, kernel, other, tlbMisses, pages, resident } = stats.host;
+    const parts = [evaluating, compiling, compiled, kernel, other];
+    for (const seconds of parts) expect(seconds).toBeGreaterThanOrEqual(0);
+    expect(parts.reduce((a, b) => a + b, 0)).toBeLessThan(stats.seconds + 1);
+    expect(evaluating).toBeGreaterThan(0);
+    expect(tlbMisses).toEqual({ loads: expect.any(Number), stores: expect.any(Number) });
+    expect(pages.touched).toBeGreaterThan(100);
+    expect(resident).toBeGreaterThan(4096);
     const { delivered, injected, refused } = stats.interrupts;
     const refusals = Object.values(refused as Record<string, number>).reduce((a, b) => a + b, 0);
     expect(delivered).toBe(injected + refusals);
