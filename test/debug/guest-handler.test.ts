@@ -6,6 +6,7 @@ import { parseRelease } from '../../src/goruntime/version.ts';
 import type { GuestCounts } from '../../src/index.ts';
 import { safepoint } from '../support/cli.ts';
 import { fixturePath, fixtureSpec, GOARCHES } from '../support/fixtures.ts';
+import { sampled } from '../support/long.ts';
 import { runFixture } from '../support/programs.ts';
 
 /** Everything may be evaluated, an instruction at a time. */
@@ -16,7 +17,7 @@ const cells = GOARCHES.flatMap((goarch) => ['1.19', '1.27'].map((release) => ({ 
 const total = (counts: GuestCounts): number =>
   counts.injected + Object.values(counts.refused).reduce((sum, n) => sum + n, 0);
 
-describe.each(cells)('the handler of $goarch, Go $release', { timeout }, (fixture) => {
+describe.each(sampled(cells, 3))('the handler of $goarch, Go $release', { timeout }, (fixture) => {
   const schedule = { kind: 'every', n: 1511 } as const;
 
   it('does with every SIGURG what our model says, and the program ends as ever', () => {

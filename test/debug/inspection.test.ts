@@ -5,6 +5,7 @@ import { Inspector, type ScannedStackFrame } from '../../src/debug/inspection.ts
 import { threadOf } from '../../src/debug/view.ts';
 import { StackScanner } from '../../src/goruntime/stack-scan.ts';
 import { Unwinder } from '../../src/goruntime/unwind.ts';
+import { sampled } from '../support/long.ts';
 import { ScanJudge } from './scan-judge.ts';
 import { type Opened, open, runTo } from './sessions.ts';
 
@@ -62,7 +63,7 @@ describe.each(['amd64', 'mips', 'mips64le'] as const)('the roots of a goroutine 
   });
 });
 
-describe.each(GOARCHES)('the collector of a %s program', (goarch) => {
+describe.each(sampled(GOARCHES, 2))('the collector of a %s program', (goarch) => {
   test('scans the very words that the model does', () => {
     const opened = open('gcheavy', goarch, '1.27', { cpus: 2 });
     const { session, go } = opened;

@@ -6,14 +6,16 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { main } from '../../cli/main.ts';
 import { type SweepOptions, type SweepResult, sweep } from '../../src/index.ts';
 import { fixturePath, GOARCHES, type Goarch, loadFixture } from '../support/fixtures.ts';
+import { sampled } from '../support/long.ts';
 
 const RELEASE = '1.27';
+const MIPS = ['mips', 'mipsle', 'mips64', 'mips64le'] as const;
 const TIMEOUT = 120_000;
 
 const swept = (fixture: string, goarch: Goarch, options: Partial<SweepOptions>): Promise<SweepResult> =>
   sweep(loadFixture(fixture, goarch, RELEASE), { path: fixture, sample: 0, ...options });
 
-describe.each(GOARCHES)('on %s', (goarch) => {
+describe.each(sampled(GOARCHES, 3))('on %s', (goarch) => {
   test(
     'no injection into main.* of a program of calls does harm',
     async () => {
@@ -43,7 +45,7 @@ describe.each(GOARCHES)('on %s', (goarch) => {
   );
 });
 
-describe.each(['mips', 'mipsle', 'mips64', 'mips64le'] as const)('on %s', (goarch) => {
+describe.each(sampled(MIPS, 2))('on %s', (goarch) => {
   test(
     'a sequence through R23 that is resumed in its middle is found, and one that is restarted is not',
     async () => {

@@ -5,6 +5,7 @@ import { GuestCaller } from '../../src/debug/guest-call.ts';
 import { agrees } from '../../src/debug/verify.ts';
 import { type CheckId, type Func, Session, type VerifyReport, verify } from '../../src/index.ts';
 import { fixtureSpec, GOARCHES, type Goarch, loadFixture } from '../support/fixtures.ts';
+import { sampled } from '../support/long.ts';
 
 /** Everything may be evaluated, an instruction at a time. */
 const timeout = 120_000;
@@ -39,7 +40,7 @@ function ask(goarch: Goarch, release: string, options: Asked): VerifyReport {
 
 const cells = GOARCHES.flatMap((goarch) => ['1.19', '1.27'].map((release) => ({ goarch, release })));
 
-describe.each(cells)('$goarch, Go $release', { timeout }, ({ goarch, release }) => {
+describe.each(sampled(cells, 3, 1))('$goarch, Go $release', { timeout }, ({ goarch, release }) => {
   it('agrees with the runtime of the program', () => {
     const report = ask(goarch, release, { sample: 60 });
     const { live, findfunc, funcname, funcMaxSPDelta, funcline, asyncPreemptStack } = report;

@@ -18,6 +18,9 @@ const GUEST_DIR = '/data';
 /** The evaluator is the reference; `ENGINE=compile` runs every program with the compiler, and must change nothing. */
 const ENGINE = process.env.ENGINE === 'compile' ? 'compile' : 'evaluate';
 
+/** No fixture comes near, whatever interrupts it: what does not end is reported, not waited for. */
+const LIMIT = 2e9;
+
 /** Runs one fixture to its end. */
 export function runFixture(
   fixture: Pick<Fixture, 'purpose' | 'goarch' | 'release'>,
@@ -36,6 +39,7 @@ export function runFixture(
       env: Object.entries(run.env).map(([name, value]) => `${name}=${value}`),
       ...(host === undefined ? {} : { dirs: [`${host}:${GUEST_DIR}`] }),
       engine: ENGINE,
+      maxInstructions: LIMIT,
       stdin: () => {
         const all = input;
         input = null;
