@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { TableError } from '../src/index.ts';
+import { benchCommand } from './commands/bench.ts';
 import { disasmCommand } from './commands/disasm.ts';
 import { explainCommand } from './commands/explain.ts';
 import { funcsCommand } from './commands/funcs.ts';
@@ -43,6 +44,7 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     funcsCommand,
     syscallsCommand,
     isaCommand,
+    benchCommand,
   ]) {
     program.addCommand(make(output, done));
   }

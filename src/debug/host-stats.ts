@@ -26,6 +26,8 @@ export interface HostStats {
   readonly pages: PageEvents;
   /** Bytes of the guest's pages. */
   readonly resident: number;
+  /** The most memory that the host's process has had, in bytes. */
+  readonly peakMemory: number;
 }
 
 /** Holds the stopwatch to a compiler: its calls are few, and nobody pays who does not ask. */
@@ -81,6 +83,7 @@ export class CompilerWatch {
       tlbMisses: { loads: stats?.misses.loads ?? 0, stores: stats?.misses.stores ?? 0 },
       pages: { ...memory.events },
       resident: memory.residentBytes,
+      peakMemory: process.resourceUsage().maxRSS * 1024,
     };
   }
 }
