@@ -5,5 +5,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
-  test: { include: ['test/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 },
+  // The example project imports the package by name, as a user's would; here that is the source, built or not.
+  resolve: { alias: { 'safepoint/vitest': fileURLToPath(new URL('../src/vitest/index.ts', import.meta.url)) } },
+  test: { include: ['test/**/*.test.ts', 'fixtures/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 },
 });
