@@ -2,7 +2,6 @@
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Goarch } from '../../src/index.ts';
 import type { Job } from './jobs.ts';
 
@@ -71,11 +70,9 @@ const guestEnvironment = (job: Job): NodeJS.ProcessEnv =>
 export const ours =
   (options: readonly string[] = []): Runner =>
   (job) => {
-    const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'));
-    const executable = fileURLToPath(new URL(`../bin${extension}`, import.meta.url));
     const directory = job.directory === undefined ? [] : ['--dir', job.directory];
     const env = job.env.flatMap((text) => ['--env', text]);
-    const args = [executable, 'run', ...options, ...directory, ...env, job.program, ...job.args];
+    const args = [process.argv[1]!, 'run', ...options, ...directory, ...env, job.program, ...job.args];
     return time(process.execPath, [...process.execArgv, ...args], job, process.env);
   };
 

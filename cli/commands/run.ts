@@ -88,8 +88,8 @@ function declare(
         .default('compile'),
     )
     .addOption(new Option('--max-instructions <n>', 'stop after so many').argParser(wholeNumber(1)))
-    .action((path: string, args: readonly string[], options: Options) => {
-      done(execute(path, args, options, output));
+    .action(async (path: string, args: readonly string[], options: Options) => {
+      done(await execute(path, args, options, output));
     });
 }
 
@@ -119,7 +119,7 @@ function readStdin(length: number): Uint8Array | null {
   }
 }
 
-function execute(path: string, args: readonly string[], options: Options, output: Output): number {
+async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
   const progress = new Progress(output);
   const bytes = readProgram(path);
   const session = userErrors(path, () =>
@@ -156,7 +156,7 @@ function execute(path: string, args: readonly string[], options: Options, output
     );
   }
   if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
-  const profile = session.profile(path);
+  const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;

@@ -4,7 +4,7 @@
 // The file holds nothing of the host, so that the same run makes the same bytes.
 
 import { gzipSync } from 'node:zlib';
-import { type LocationInput, Function as PprofFunction, Profile, type SampleInput, StringTable } from 'pprof-format';
+import type { LocationInput, Function as PprofFunction, SampleInput } from 'pprof-format';
 import type { GoTables } from '../goruntime/tables.ts';
 import type { Elf } from '../object/elf.ts';
 
@@ -95,8 +95,10 @@ function framesAt(tables: GoTables | undefined, pc: number): readonly Frame[] {
 }
 
 /** The bytes of a pprof file. Its one sample type is `instructions`, in units of `count`. */
-export function encodeProfile(counts: InstructionCounts, program: ProfiledProgram): Uint8Array {
-  const strings = new StringTable();
+export async function encodeProfile(counts: InstructionCounts, program: ProfiledProgram): Promise<Uint8Array> {
+  // Only here: a run without a profile should not wait for it.
+  const pprof = await import('pprof-format');
+  const strings = new pprof.StringTable();
   const functions = new Map<string, PprofFunction>();
   const functionOf = ({ name, file = '', startLine }: Frame): number => {
     const key = `${name}\0${file}`;
@@ -104,7 +106,7 @@ export function encodeProfile(counts: InstructionCounts, program: ProfiledProgra
     if (made === undefined) {
       const id = functions.size + 1;
       const text = strings.dedup(name);
-      made = new PprofFunction({ id, name: text, systemName: text, filename: strings.dedup(file), startLine });
+      made = new pprof.Function({ id, name: text, systemName: text, filename: strings.dedup(file), startLine });
       functions.set(key, made);
     }
     return Number(made.id);
@@ -134,7 +136,7 @@ export function encodeProfile(counts: InstructionCounts, program: ProfiledProgra
     samples.push({ locationId: [id], value: [count] });
   }
   const type = { type: strings.dedup('instructions'), unit: strings.dedup('count') };
-  const profile = new Profile({
+  const profile = new pprof.Profile({
     sampleType: [type],
     periodType: type,
     period: 1,

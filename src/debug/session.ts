@@ -388,7 +388,7 @@ export class Session {
   }
 
   /** A pprof file of the instructions executed so far; undefined where they were not counted. `path` is the program's, on the host. */
-  profile(path: string): Uint8Array | undefined {
+  async profile(path: string): Promise<Uint8Array | undefined> {
     if (this.#counts === undefined) return undefined;
     const program = { path, elf: this.#elf, base: this.#base, tables: this.go?.program.tables };
     return encodeProfile(this.#counts, program);

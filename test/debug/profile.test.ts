@@ -7,10 +7,10 @@ import { InstructionCounts } from '../../src/debug/profile.ts';
 import { Session } from '../../src/index.ts';
 import { type Goarch, loadFixture } from '../support/fixtures.ts';
 
-function profiled(purpose: string, goarch: Goarch, args: readonly string[] = []) {
+async function profiled(purpose: string, goarch: Goarch, args: readonly string[] = []) {
   const session = Session.open(loadFixture(purpose, goarch, '1.27'), { path: `/${purpose}`, args, profile: true });
   const end = session.run();
-  const profile = Profile.decode(gunzipSync(session.profile(`bin/${purpose}`)!));
+  const profile = Profile.decode(gunzipSync((await session.profile(`bin/${purpose}`))!));
   const text = (index: number | bigint): string => profile.stringTable.strings[Number(index)]!;
   const functions = new Map(profile.function.map((f): [number, PprofFunction] => [Number(f.id), f]));
   const locations = profile.location.map(({ address, line }, i) => ({
@@ -26,8 +26,8 @@ function profiled(purpose: string, goarch: Goarch, args: readonly string[] = [])
 }
 
 describe('the profile', () => {
-  it.each(['amd64', 'mips'] as const)('counts every instruction that %s executes, once', (goarch) => {
-    const { session, end, profile, text, locations, total } = profiled('hello', goarch);
+  it.each(['amd64', 'mips'] as const)('counts every instruction that %s executes, once', async (goarch) => {
+    const { session, end, profile, text, locations, total } = await profiled('hello', goarch);
     expect(end).toEqual({ kind: 'exit', status: 0 });
     expect(total).toBe(session.machine.instructions);
     expect(text(profile.sampleType[0]!.type)).toBe('instructions');
@@ -44,18 +44,18 @@ describe('the profile', () => {
     for (const { pc, frames } of inlined) expect(frames.at(-1)!.name).toBe(tables.findfunc(pc)!.name);
   });
 
-  it('leaves the names to pprof where there are no Go tables', () => {
+  it('leaves the names to pprof where there are no Go tables', async () => {
     const session = Session.open(loadFixture('notgo', 'mips', 'none'), { path: '/notgo', profile: true });
     session.run();
-    const profile = Profile.decode(gunzipSync(session.profile('notgo')!));
+    const profile = Profile.decode(gunzipSync((await session.profile('notgo'))!));
     expect(profile.sample.map((s) => Number(s.value[0]))).toEqual(Array(session.machine.instructions).fill(1));
     expect(profile.function).toEqual([]);
     expect(profile.mapping.map((m) => m.hasFunctions)).toEqual([false]);
   });
 
-  it('is none where it was not asked for', () => {
+  it('is none where it was not asked for', async () => {
     const session = Session.open(loadFixture('hello', 'mips', '1.27'), { path: '/hello' });
-    expect(session.profile('hello')).toBeUndefined();
+    expect(await session.profile('hello')).toBeUndefined();
   });
 });
 
