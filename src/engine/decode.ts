@@ -51,6 +51,8 @@ export interface CodePage {
   readonly heat: Int32Array;
 }
 
+const RECENT = 256;
+
 export class DecodeCache {
   readonly #isa: Isa;
   readonly #memory: Memory;
@@ -58,6 +60,8 @@ export class DecodeCache {
   readonly #pool: ConstantPool;
   readonly #pcPlace: number;
   readonly #pages = new Map<number, CodePage>();
+  /** What was looked up last, by the low bits of its number: calls and returns go to and fro between a few pages. */
+  readonly #recent = new Array<CodePage | undefined>(RECENT).fill(undefined);
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */
   readonly #byWord = new Map<number, Instruction>();
@@ -73,6 +77,8 @@ export class DecodeCache {
   /** The page that holds `address`. @throws GuestFault when it cannot be executed */
   page(address: number): CodePage {
     const page = Math.floor(address / PAGE_SIZE);
+    const recent = this.#recent[page & (RECENT - 1)];
+    if (recent !== undefined && recent.page === page) return recent;
     let found = this.#pages.get(page);
     if (found === undefined) {
       const bytes = this.#memory.codePage(address);
@@ -84,6 +90,7 @@ export class DecodeCache {
       };
       this.#pages.set(page, found);
     }
+    this.#recent[page & (RECENT - 1)] = found;
     return found;
   }
 
@@ -155,6 +162,7 @@ export class DecodeCache {
     found?.instructions.fill(undefined);
     found?.heat.fill(0);
     this.#pages.delete(page);
+    this.#recent[page & (RECENT - 1)] = undefined;
   }
 
   /** The pages that hold decoded instructions. */

@@ -174,5 +174,7 @@ export function compileSteps(list: OpList, h: Host, pool: ConstantPool, pcPlace:
         return vectorStep(h, uop.name, at(uop.dst), uop.args.map(at), uop.imm);
     }
   };
-  return list.ops.filter((uop) => !elided.has(uop)).map(step);
+  const steps: Step[] = [];
+  for (let i = 0; i < list.ops.length; i++) if (!elided[i]!) steps.push(step(list.ops[i]!));
+  return steps;
 }

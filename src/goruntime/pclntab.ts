@@ -247,14 +247,25 @@ export class Pclntab {
     return entries;
   }
 
-  /** The record of function `index`. */
-  record(index: number): FuncRecord {
+  /** Where the record of function `index` begins. */
+  #recordAt(index: number): number {
     const layout = this.#layout;
     const entryAt = this.#functab + index * this.#entrySize;
     const half = this.#entrySize / 2;
     const funcoff = layout.offsetEntries ? this.u32(entryAt + half) : this.pointer(entryAt + half);
     // Offsets count from the functab since it became a table of its own (1.16).
-    const at = (layout.words.functab === undefined ? 0 : this.#functab) + funcoff;
+    return (layout.words.functab === undefined ? 0 : this.#functab) + funcoff;
+  }
+
+  /** Where, in a record that begins at `at`, the fields begin that follow the entry. */
+  #fieldsAt(at: number): number {
+    return at + (this.#layout.offsetEntries ? 4 : this.pointerSize);
+  }
+
+  /** The record of function `index`. */
+  record(index: number): FuncRecord {
+    const layout = this.#layout;
+    const at = this.#recordAt(index);
     const entry = layout.offsetEntries ? this.#textBase + this.u32(at) : this.pointer(at);
     if (entry !== this.entry(index)) {
       throw new TableError(
@@ -263,7 +274,7 @@ export class Pclntab {
         `entry 0x${entry.toString(16)} differs from the functab's 0x${this.entry(index).toString(16)}`,
       );
     }
-    const base = at + (layout.offsetEntries ? 4 : this.pointerSize);
+    const base = this.#fieldsAt(at);
     const cuOffset = layout.cuOffset ? this.u32(base + 28) : 0;
     const startLine = layout.startLine ? this.u32(base + 32) : 0;
     const tail = base + 28 + (layout.cuOffset ? 4 : 0) + (layout.startLine ? 4 : 0);
@@ -325,6 +336,22 @@ export class Pclntab {
     // The layouts without a name table of its own count from the header, where no name stands.
     if (nameOff === 0 && this.#names === 0) return '';
     return this.#text('funcnametab', this.#names + nameOff);
+  }
+
+  /** Indexes of the functions of that exact name, in address order. The names of the others are not read. */
+  functionsNamed(name: string): number[] {
+    const offsets = new Set<number>();
+    const names = Buffer.from(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    const text = Buffer.from(`${name}\0`);
+    for (let at = names.indexOf(text, this.#names); at >= 0; at = names.indexOf(text, at + 1)) {
+      if (at === this.#names || names[at - 1] === 0) offsets.add(at - this.#names);
+    }
+    const found: number[] = [];
+    if (offsets.size === 0) return found;
+    for (let i = 0; i < this.nfunc; i++) {
+      if (offsets.has(this.u32(this.#fieldsAt(this.#recordAt(i))) | 0)) found.push(i);
+    }
+    return found;
   }
 
   /** The file that value `fileno` of pcfile stands for; undefined for `?`. */

@@ -131,7 +131,8 @@ export class GoTables {
 
   /** Functions of that exact name. Two may share one: an ABIInternal body and its ABI0 wrapper; the body comes first. */
   funcsNamed(name: string): Func[] {
-    const found = (this.nameIndex().get(name) ?? []).map((i) => this.func(i));
+    const indexes = this.#byName === undefined ? this.table.functionsNamed(name) : (this.#byName.get(name) ?? []);
+    const found = indexes.map((i) => this.func(i));
     return found.sort((a, b) => Number(a.funcIDName === 'wrapper') - Number(b.funcIDName === 'wrapper'));
   }
 

@@ -139,7 +139,6 @@ export interface OpList {
 
 /** The temporaries that an operation reads, in the order of its fields. */
 export function operandsOf(uop: Uop): readonly Temp[] {
-  const some = (...temps: (Temp | undefined)[]): Temp[] => temps.filter((t) => t !== undefined);
   switch (uop.op) {
     case 'const':
     case 'const128':
@@ -160,15 +159,15 @@ export function operandsOf(uop: Uop): readonly Temp[] {
     case 'remu128':
       return [uop.hi, uop.lo, uop.divisor];
     case 'load':
-      return some(uop.address, uop.when);
+      return uop.when === undefined ? [uop.address] : [uop.address, uop.when];
     case 'store':
-      return some(uop.address, uop.value, uop.when);
+      return uop.when === undefined ? [uop.address, uop.value] : [uop.address, uop.value, uop.when];
     case 'branch':
-      return some(uop.target, uop.when);
+      return uop.when === undefined ? [uop.target] : [uop.target, uop.when];
     case 'nullify':
       return [uop.when];
     case 'trap':
-      return some(uop.when);
+      return uop.when === undefined ? [] : [uop.when];
     case 'vector':
       return uop.args;
     default:
