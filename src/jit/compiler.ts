@@ -18,13 +18,13 @@ import {
 import { GuestFault } from '../engine/memory.ts';
 import type { Step } from '../engine/steps.ts';
 import { type Extent, findBlocks } from './blocks.ts';
-import { driverModule, unitType } from './driver.ts';
-import { FIRST_UNIT, HELPERS, missBody } from './lower.ts';
+import { driverModule, helperType, supportModule, unitType } from './driver.ts';
+import { FIRST_UNIT, HELPERS } from './lower.ts';
 import { POLICY, type Policy } from './policy.ts';
-import { HELPER_TYPES, helpers, type MissCounts } from './runtime.ts';
+import { helpers, type MissCounts } from './runtime.ts';
 import { jumpHash, type Plan, plan, UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
-import { assemble, I32, I64 } from './wasm.ts';
+import { assemble } from './wasm.ts';
 
 /** Where functions begin and end, from the program's own tables. */
 export type FunctionExtents = (pc: number) => Extent | undefined;
@@ -56,8 +56,6 @@ interface Entry {
   readonly slot: number;
   readonly number: number;
 }
-
-const isUnit = (value: unknown): value is (...args: number[]) => unknown => typeof value === 'function';
 
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
@@ -103,14 +101,13 @@ class JitCompiler implements Compiler {
     const { memory, isa } = parts;
     this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
     this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
-    this.#imports = {
-      e: { m: memory.wasm, t: this.#table },
-      h: helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags()) as WebAssembly.ModuleImports,
-    };
-    const driver = new WebAssembly.Instance(
-      new WebAssembly.Module(driverModule(isa, this.#memoryPages)),
-      this.#imports,
-    );
+    const e = { m: memory.wasm, t: this.#table };
+    const host = helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags());
+    const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
+    const support = instance(supportModule(isa, this.#memoryPages), host as WebAssembly.ModuleImports);
+    this.#imports = { e, h: support.exports };
+    const driver = instance(driverModule(isa, this.#memoryPages), {});
     this.#drive = driver.exports.drive as (slot: number, entry: number, remaining: number) => number;
     this.#clearJumps();
     options.onStats?.(this.stats);
@@ -335,31 +332,20 @@ class JitCompiler implements Compiler {
       cell: (pc: number) => this.#cell(pc),
       exit: (pc: number, undone: number) => this.#exit(pc, undone),
     };
-    const bodies = plans.map((p) => ({
-      type: UNIT_TYPE,
-      body: new Unit(isa, this.#usages, p, links).emit(),
-      name: `f${p.start.toString(16)}`,
-    }));
-    const wide = isa.variant.width === 64;
-    const missType = HELPERS.length + 1;
-    const misses = (['load', 'store'] as const).map((h) => ({ type: missType, body: missBody(h, wide), name: h }));
+    const bodies = plans.map((p) => ({ type: UNIT_TYPE, body: new Unit(isa, this.#usages, p, links).emit() }));
+    const tableStart = this.#nextSlot;
+    this.#nextSlot += plans.length;
+    while (this.#nextSlot > this.#table.length) this.#table.grow(this.#table.length);
     const bytes = assemble({
-      types: [
-        unitType(isa),
-        ...HELPERS.map((h) => HELPER_TYPES[h]),
-        { parameters: [wide ? I64 : I32, I32], results: [I32] },
-      ],
+      types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
       functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
       memoryPages: this.#memoryPages,
-      bodies: [...misses, ...bodies],
+      bodies,
+      tableStart,
     });
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
+    void new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
     for (const [i, p] of plans.entries()) {
-      const slot = this.#nextSlot++;
-      if (slot >= this.#table.length) this.#table.grow(this.#table.length);
-      const unit = instance.exports[bodies[i]!.name];
-      if (!isUnit(unit)) throw new Error('a module without its function');
-      this.#table.set(slot, unit as unknown as WebAssembly.ExportValue);
+      const slot = tableStart + i;
       for (const [k, pc] of p.entries.entries()) this.#register(pc, { slot, number: k + 1 });
       for (const block of p.blocks)
         for (const item of block.items) {

@@ -10,9 +10,9 @@ import type { Variant } from '../../isa/dsl/variant.ts';
 import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
 import { lowerVector } from './lower-vector.ts';
-import { Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
+import { type Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
 
-/** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order. */
+/** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order (`supportModule`). */
 export const HELPERS = [
   'load',
   'store',
@@ -37,25 +37,8 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   flags: 8,
 };
 
-/** Functions that every module has before its units, by index: an access that missed, with its whole address. */
-export const MISS = { load: HELPERS.length, store: HELPERS.length + 1 } as const;
-export const FIRST_UNIT = HELPERS.length + 2;
-
-/** Body of such a function: (address, access) → status. Host functions take no 64-bit numbers without making bigints of them. */
-export function missBody(helper: 'load' | 'store', wide: boolean): Uint8Array {
-  const code = new Code(2);
-  code.get(0);
-  if (wide) {
-    code.op(OP.i32_wrap_i64);
-    code.get(0);
-    code.i64(32n);
-    code.op(OP.i64_shr_u);
-    code.op(OP.i32_wrap_i64);
-  } else code.i32(0);
-  code.get(1);
-  code.call(HELPER[helper]);
-  return code.body();
-}
+/** Index of a module's first unit. */
+export const FIRST_UNIT = HELPERS.length;
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
@@ -368,7 +351,7 @@ export class Lowering {
     const code = this.#code;
     code.get(address);
     code.i32(packAccess(access));
-    code.call(helper === 'load' ? MISS.load : MISS.store);
+    code.call(HELPER[helper]);
     code.if();
     this.#s.leave();
     code.end();

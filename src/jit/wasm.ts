@@ -483,10 +483,13 @@ export interface ModuleParts {
   readonly functions: readonly FunctionImport[];
   /** Names of the imported memory (in 64 KiB pages, minimum and maximum) and table. */
   readonly memoryPages: number;
-  readonly bodies: readonly { readonly type: number; readonly body: Uint8Array; readonly name: string }[];
+  /** Those that have a name are exported. V8 compiles a wrapper for each exported type, in each module. */
+  readonly bodies: readonly { readonly type: number; readonly body: Uint8Array; readonly name?: string }[];
+  /** Where the functions of `bodies` are put into the table, one after the other. */
+  readonly tableStart?: number;
 }
 
-/** A module that imports memory `e.m`, table `e.t` and functions, and exports its own functions by name. */
+/** A module that imports memory `e.m`, table `e.t` and functions. */
 export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   const out = new Bytes();
   out.append(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
@@ -533,13 +536,26 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     for (const body of parts.bodies) s.unsigned(body.type);
   });
   section(7, (s) => {
-    s.unsigned(parts.bodies.length);
+    s.unsigned(parts.bodies.filter((body) => body.name !== undefined).length);
     for (const [i, body] of parts.bodies.entries()) {
+      if (body.name === undefined) continue;
       s.name(body.name);
       s.u8(0);
       s.unsigned(parts.functions.length + i);
     }
   });
+  const { tableStart } = parts;
+  if (tableStart !== undefined) {
+    section(9, (s) => {
+      s.unsigned(1);
+      s.u8(0);
+      s.u8(0x41);
+      s.signed(tableStart);
+      s.u8(0x0b);
+      s.unsigned(parts.bodies.length);
+      for (let i = 0; i < parts.bodies.length; i++) s.unsigned(parts.functions.length + i);
+    });
+  }
   section(10, (s) => {
     s.unsigned(parts.bodies.length);
     for (const body of parts.bodies) s.append(body.body);
