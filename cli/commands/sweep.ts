@@ -16,6 +16,7 @@ import { readProgram } from '../program.ts';
 interface Options {
   readonly func?: string;
   readonly at?: string;
+  readonly safeOnly?: boolean;
   readonly halfCalls?: boolean;
   readonly from?: number | string;
   readonly to?: number | string;
@@ -57,6 +58,7 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
     .passThroughOptions()
     .option('--func <re>', 'only in functions whose name matches')
     .option('--at <loc>', 'only at this place')
+    .option('--safe-only', "only at instructions that the program's tables call safe")
     .option('--half-calls', 'only between a MIPS call and its delay slot where the SP delta is 0')
     .addOption(new Option('--from <n|loc>', 'first place: instructions executed before it, or a LOC').argParser(bound))
     .addOption(new Option('--to <n|loc>', 'last place').argParser(bound))
@@ -111,6 +113,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
     rules: options.rules,
     without: options.without,
     every: options.every,
+    safeOnly: options.safeOnly === true,
     halfCalls: options.halfCalls === true,
     ...(at === undefined ? {} : { at }),
     ...(func === undefined ? {} : { func }),

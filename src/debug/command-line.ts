@@ -51,10 +51,11 @@ export function commandLine(
 
 /** The command that makes a sweep again. */
 export function sweepCommandLine(options: SweepOptions): string {
-  const { path, args = [], func, at, from, to, every, limit, halfCalls, sample, patience } = options;
+  const { path, args = [], func, at, safeOnly, from, to, every, limit, halfCalls, sample, patience } = options;
   const own = {
     func,
     at,
+    'safe-only': safeOnly,
     'half-calls': halfCalls,
     from,
     to,

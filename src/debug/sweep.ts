@@ -8,6 +8,7 @@ import { GuestReadError } from '../goruntime/view.ts';
 import { sweepCommandLine } from './command-line.ts';
 import { type Go, InputError, Session, type SessionEnd, type SessionOptions, type SessionSnapshot } from './session.ts';
 import { type OracleName, Oracles } from './sweep-oracles.ts';
+import { Ranges, rangesOf, safeRangesOf } from './sweep-places.ts';
 import { type Thread, threadOf } from './view.ts';
 
 export type { OracleName } from './sweep-oracles.ts';
@@ -18,6 +19,8 @@ export interface SweepOptions
   readonly func?: string;
   /** Only at this LOC. */
   readonly at?: string;
+  /** Only at instructions that the program's tables do not refuse; others are passed without being counted. */
+  readonly safeOnly?: boolean;
   /** Only between a MIPS call and its delay slot, where the SP delta is 0: the half-executed call of isAsyncSafePoint. */
   readonly halfCalls?: boolean;
   /** First and last place: instructions executed before it, or a LOC (its first arrival). */
@@ -101,37 +104,6 @@ class Printed {
   readonly add = (bytes: Uint8Array): void => {
     this.text += Buffer.from(bytes).toString('latin1');
   };
-}
-
-/** Merged address ranges as breakpoints. */
-class Ranges implements Breakpoints {
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
-
-  constructor(ranges: readonly (readonly [start: number, end: number])[]) {
-    for (const [start, end] of [...ranges].sort((a, b) => a[0] - b[0])) {
-      if (this.#ends.at(-1) === start) this.#ends[this.#ends.length - 1] = end;
-      else {
-        this.#starts.push(start);
-        this.#ends.push(end);
-      }
-    }
-  }
-
-  get size(): number {
-    return this.#starts.length;
-  }
-
-  has(pc: number): boolean {
-    let low = 0;
-    let high = this.#starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= pc) low = middle + 1;
-      else high = middle;
-    }
-    return low > 0 && pc < this.#ends[low - 1]!;
-  }
 }
 
 /** What an end looks like to a person: the status, or what killed it, and what the runtime said. */
@@ -273,19 +245,18 @@ export class Sweep {
 
   /** The place or the code of the functions that is asked for; undefined for all. */
   #ranges(): Ranges | undefined {
-    const { func, at } = this.#options;
+    const { func, at, safeOnly = false } = this.#options;
     if (at !== undefined) return new Ranges(this.#locate(at).map((pc) => [pc, pc + 1]));
-    if (func === undefined) return undefined;
+    if (func === undefined && !safeOnly) return undefined;
     let pattern: RegExp;
     try {
-      pattern = new RegExp(func);
+      pattern = new RegExp(func ?? '');
     } catch {
       throw new InputError(`--func ${func}: not a regular expression`);
     }
-    const found: [number, number][] = [];
-    for (const f of this.#go.program.tables.funcs()) if (pattern.test(f.name)) found.push([f.entry, f.end]);
-    if (found.length === 0) throw new InputError(`--func ${func}: no function's name matches`);
-    return new Ranges(found);
+    const funcs = [...this.#go.program.tables.funcs()].filter((f) => pattern.test(f.name));
+    if (funcs.length === 0) throw new InputError(`--func ${func}: no function's name matches`);
+    return safeOnly ? safeRangesOf(funcs, this.#go.preemption.safePoints) : rangesOf(funcs);
   }
 
   /** @throws InputError where the program has no such place */
@@ -388,7 +359,15 @@ export class Sweep {
 
   /** The command that makes the injection at one place alone. */
   #reproduce(at: number): string {
-    const { func: _func, at: _at, halfCalls: _half, every: _every, limit: _limit, ...same } = this.#options;
+    const {
+      func: _func,
+      at: _at,
+      safeOnly: _safe,
+      halfCalls: _half,
+      every: _every,
+      limit: _limit,
+      ...same
+    } = this.#options;
     return sweepCommandLine({ ...same, from: at, to: at, sample: 1 });
   }
 
@@ -431,7 +410,8 @@ export class Sweep {
       const patience = this.#options.patience ?? PATIENCE;
       const limit = machine.instructions + patience;
       const resumed = this.#untilResumed(gp, verdict.resume, before.sp, limit);
-      if (resumed === 'limit') objects('progress', `not back after ${patience} instructions`);
+      if (resumed === 'limit')
+        objects('progress', `not back after ${patience} instructions: ${this.#whereThreadsAre()}`);
       else if (resumed !== 'there') {
         // A goroutine that the program does not wait for may well not have its turn again.
         if (!this.#asUndisturbed(resumed))
@@ -481,12 +461,24 @@ export class Sweep {
   /** Runs until gp stands at `resume` with the SP that it was interrupted with. */
   #untilResumed(gp: number, resume: number, sp: number, limit: number): 'there' | 'limit' | SessionEnd {
     const { machine } = this.session;
-    const place: Breakpoints = { has: (pc) => pc === resume };
+    const place = new Set([resume]);
     for (;;) {
       const reached = this.#advanceTo(place, limit);
       if (reached !== 'there') return reached;
       if (this.#getg() === gp && this.#thread.sp === sp && !machine.state.inSlot) return 'there';
     }
+  }
+
+  /** What every thread does: told of a goroutine that does not come back. */
+  #whereThreadsAre(): string {
+    const { kernel } = this.session.process;
+    return this.session
+      .threads()
+      .map(({ pc }, i) => {
+        const call = kernel.tasks[i]?.blocked?.name;
+        return `thread ${i + 1} ${call === undefined ? `at ${this.session.placeOf(pc)}` : `waits in ${call}`}`;
+      })
+      .join(', ');
   }
 
   #asUndisturbed(end: SessionEnd): boolean {

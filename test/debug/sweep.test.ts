@@ -187,3 +187,17 @@ describe('safepoint sweep', () => {
     TIMEOUT,
   );
 });
+
+test(
+  'only instructions that the tables call safe are visited when that is asked for, and none of them is left out',
+  async () => {
+    const options = { func: '^main\\.', to: 480_000 };
+    const all = await swept('hello', 'mips', options);
+    const safe = await swept('hello', 'mips', { ...options, safeOnly: true });
+    expect(safe.injections).toBe(all.injections);
+    expect(safe.restarts).toBe(all.restarts);
+    expect(safe.attempts).toBeLessThan(all.attempts);
+    expect(safe.failures).toEqual([]);
+  },
+  TIMEOUT,
+);
