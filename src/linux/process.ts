@@ -11,7 +11,6 @@ import { raiseFault, raiseTrap } from './faults.ts';
 import type { HostTimes } from './host-time.ts';
 import { type Exit, Kernel, type KernelOptions, type KernelSnapshot } from './kernel.ts';
 import { type LoadOptions, load } from './loader.ts';
-import { QUANTUM } from './sched.ts';
 import { formatCall, formatResult } from './strace.ts';
 import type { BlockedCall, Task } from './task.ts';
 import { repairUnaligned } from './unaligned.ts';
@@ -250,11 +249,7 @@ export class Process {
     const { current, sched } = kernel;
     const now = machine.instructions;
     if (current !== undefined) {
-      if (now < sched.quantumEnd) return current;
-      if (!sched.contended) {
-        sched.quantumEnd = now + QUANTUM;
-        return current;
-      }
+      if (!sched.contended || now < sched.quantumEnd) return current;
       sched.ready(current.tid);
       this.#switchOut(current);
     }
@@ -297,7 +292,8 @@ export class Process {
   /** Instruction count up to which the present thread can run undisturbed. */
   #nextEvent(): number {
     const { kernel } = this;
-    return Math.min(kernel.sched.quantumEnd, kernel.timers.nextCount(), kernel.clock.countAt(this.#nextDeadline()));
+    const turn = kernel.sched.contended ? kernel.sched.quantumEnd : Number.POSITIVE_INFINITY;
+    return Math.min(turn, kernel.timers.nextCount(), kernel.clock.countAt(this.#nextDeadline()));
   }
 
   /** Nothing can run: goes to the next deadline. @returns whether there is one. */

@@ -1,7 +1,8 @@
 // Who runs when.
 //
 // Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
-// until it waits, yields or has used its quantum; then the next ready thread runs. Threads become ready at the end of the queue.
+// until it waits or yields, or another is ready when it has used its quantum; then the next ready thread runs. Threads become ready at
+// the end of the queue.
 // With seed 0 the queue is served in order and every quantum is QUANTUM instructions long. Any other seed draws the length of each
 // quantum from a range around that and the next thread from the whole queue, so that each seed is another schedule, and every one
 // is fair: a ready thread is passed over at most MAX_PASSED times.
@@ -33,7 +34,7 @@ interface Saved {
 export class Scheduler implements Part<Saved> {
   readonly #random: Random | undefined;
   #queue: readonly Ready[] = [];
-  /** Instruction count at which the running thread's quantum ends. */
+  /** Instruction count at which the running thread's quantum ends: from there on it runs only while no other is ready. */
   quantumEnd = 0;
   /** Instruction count at which it began to run. */
   switchedIn = 0;

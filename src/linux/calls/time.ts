@@ -62,6 +62,13 @@ function time(call: Call): Result {
   return seconds;
 }
 
+/**
+ * How much later than asked a sleep ends: the timer slack of a thread (prctl(2), PR_SET_TIMERSLACK; 50 µs unless set), by which Linux
+ * lets timers coalesce. The usleep of Go on MIPS hands microseconds to the kernel as nanoseconds (runtime/sys_linux_mips*.s); its monitor
+ * would never rest without this.
+ */
+const TIMER_SLACK = 50_000;
+
 /** Sleeps until `deadline`; when a handler cuts it short, writes what is left of a relative sleep. */
 function sleep(call: Call, deadline: number | undefined, remaining: number, form: TimeForm): Result {
   switch (call.wake) {
@@ -69,7 +76,7 @@ function sleep(call: Call, deadline: number | undefined, remaining: number, form
       return 0;
     case 'signal': {
       if (call.saved === 'absolute') return 'ERESTARTNOHAND';
-      const left = Math.max(call.deadline - call.kernel.clock.now(), 0);
+      const left = Math.max(call.deadline - TIMER_SLACK - call.kernel.clock.now(), 0);
       if (remaining !== 0)
         writeTimespec(call.memory, call.abi.word, remaining, form, BigInt(Math.min(left, Number.MAX_SAFE_INTEGER)));
       return 'ERESTART_RESTARTBLOCK';
@@ -77,6 +84,7 @@ function sleep(call: Call, deadline: number | undefined, remaining: number, form
     default:
       if (deadline === undefined) return 'EINVAL';
       if (deadline <= call.kernel.clock.now()) return 0;
+      if (call.wake === 'first') deadline += TIMER_SLACK;
       return { keys: [], deadline, saved: call.saved ?? (remaining < 0 ? 'absolute' : 'relative') };
   }
 }

@@ -2,14 +2,59 @@
 
 const CHUNK = 4096;
 
+/** Pages by number. A copy shares them until one of the two changes. None is written after it is put here. */
+export class Pages {
+  #map: Map<number, Uint8Array>;
+  #shared: boolean;
+
+  constructor(shared?: Map<number, Uint8Array>) {
+    this.#map = shared ?? new Map();
+    this.#shared = shared !== undefined;
+  }
+
+  copy(): Pages {
+    this.#shared = true;
+    return new Pages(this.#map);
+  }
+
+  get size(): number {
+    return this.#map.size;
+  }
+
+  get(number: number): Uint8Array | undefined {
+    return this.#map.get(number);
+  }
+
+  has(number: number): boolean {
+    return this.#map.has(number);
+  }
+
+  set(number: number, page: Uint8Array): void {
+    this.#own().set(number, page);
+  }
+
+  /** Removes the pages from `first` on. */
+  truncate(first: number): void {
+    for (const number of [...this.#map.keys()]) if (number >= first) this.#own().delete(number);
+  }
+
+  #own(): Map<number, Uint8Array> {
+    if (this.#shared) {
+      this.#map = new Map(this.#map);
+      this.#shared = false;
+    }
+    return this.#map;
+  }
+}
+
 export interface Content {
   size: number;
-  /** By page number; a missing page reads as zeros. No page is written after it is put here. */
-  readonly pages: Map<number, Uint8Array>;
+  /** A missing page reads as zeros. */
+  readonly pages: Pages;
 }
 
 export function emptyContent(): Content {
-  return { size: 0, pages: new Map() };
+  return { size: 0, pages: new Pages() };
 }
 
 export function contentOf(bytes: Uint8Array): Content {
@@ -60,7 +105,7 @@ export function writeContent(content: Content, offset: number, bytes: Uint8Array
 
 export function truncateContent(content: Content, size: number): void {
   if (size < content.size) {
-    for (const number of [...content.pages.keys()]) if (number * CHUNK >= size) content.pages.delete(number);
+    content.pages.truncate(Math.ceil(size / CHUNK));
     const within = size % CHUNK;
     const last = content.pages.get((size - within) / CHUNK);
     if (within !== 0 && last !== undefined) {

@@ -1,8 +1,10 @@
 // Copies a graph of plain data: how file-system state is saved and restored.
 
+import { Pages } from './content.ts';
+
 /**
  * A copy of everything reachable from `root`: plain objects, arrays, Maps and Sets, with their sharing and cycles. Byte arrays are
- * shared: the state replaces them and never writes into them. Anything else (a class instance, a function) is a mistake, and throws.
+ * shared: the state replaces them and never writes into them; the pages of files are shared until they change. Anything else (a class instance, a function) is a mistake, and throws.
  */
 export function copyGraph<T>(root: T): T {
   const seen = new Map<object, object>();
@@ -13,6 +15,11 @@ export function copyGraph<T>(root: T): T {
     if (value instanceof Uint8Array) return value;
     const known = seen.get(value);
     if (known !== undefined) return known;
+    if (value instanceof Pages) {
+      const out = value.copy();
+      seen.set(value, out);
+      return out;
+    }
     // The parts are copied later, from a list: chains (directories, queues) may be longer than the host's stack is deep.
     if (Array.isArray(value)) {
       const out: unknown[] = [];
@@ -43,7 +50,8 @@ export function copyGraph<T>(root: T): T {
     const out: Record<string, unknown> = {};
     seen.set(value, out);
     pending.push(() => {
-      for (const [key, item] of Object.entries(value)) out[key] = copy(item);
+      // The prototype is plain, so that there is nothing to inherit.
+      for (const key in value) out[key] = copy((value as Record<string, unknown>)[key]);
     });
     return out;
   };

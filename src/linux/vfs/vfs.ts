@@ -130,7 +130,9 @@ export class Vfs implements Part<VfsState> {
   readonly mounts: readonly Mount[];
   /** The thread whose call is being served: /proc/thread-self. */
   currentTid = 0;
-  state: VfsState;
+  #state: VfsState;
+  /** A copy that equals the state for as long as nobody has looked at it. */
+  #saved: VfsState | undefined;
   kernel: VfsKernel = NO_KERNEL;
   /** What /proc tells of the program; the loader sets it. */
   program: ProgramInfo = { exe: '/', args: [], environment: [], auxv: new Uint8Array(0) };
@@ -147,7 +149,7 @@ export class Vfs implements Part<VfsState> {
     const mappings = options.directories ?? [];
     this.trees = mappings.map((mapping) => new HostTree(mapping.host));
     const root = buildTree(options.pid, this.uid, this.gid);
-    this.state = {
+    this.#state = {
       root: root.root,
       descriptors: makeDescriptorTable(),
       network: makeNetwork(),
@@ -184,6 +186,12 @@ export class Vfs implements Part<VfsState> {
       );
     }
     if (options.cwd !== undefined) this.state.cwd = resolveDirectory(this, options.cwd);
+  }
+
+  /** To be asked for each time: who has it may change it, so that the next snapshot copies it. */
+  get state(): VfsState {
+    this.#saved = undefined;
+    return this.#state;
   }
 
   get attached(): boolean {
@@ -282,8 +290,9 @@ export class Vfs implements Part<VfsState> {
 
   /** Tells those who watch a timer that has expired. */
   fireTimers(): void {
-    for (const timer of this.state.timers) {
+    for (const timer of this.#state.timers) {
       if (timer.told || timerExpirations(timer, this.kernel.clock(timer.clock)) === 0n) continue;
+      this.#saved = undefined;
       timer.told = true;
       this.notify(timer.wait, READABLE);
     }
@@ -292,19 +301,23 @@ export class Vfs implements Part<VfsState> {
   /** Guest time since boot at which the next timer expires; Infinity where there is none. */
   nextTimer(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const timer of this.state.timers) {
+    for (const timer of this.#state.timers) {
       if (timer.told || timer.at === 0n) continue;
       next = Math.min(next, Number(this.kernel.now() + (timer.at - this.kernel.clock(timer.clock))));
     }
     return next;
   }
 
+  /** Costs a copy of what files and descriptors there are, their contents aside, and nothing if no call has used them since the last one. */
   save(): VfsState {
-    return copyGraph(this.state);
+    this.#saved ??= copyGraph(this.#state);
+    return this.#saved;
   }
 
   restore(saved: VfsState): void {
-    this.state = copyGraph(saved);
+    if (this.#saved === saved) return;
+    this.#state = copyGraph(saved);
+    this.#saved = saved;
   }
 
   /** Closes the host's descriptors. */
