@@ -4,7 +4,18 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { BIN_DIR, GOARCHES, NO_GO, NOTGO, purposes, readManifest, sha256, sourceHash } from '../fixtures/manifest.ts';
+import {
+  BIN_DIR,
+  GOARCHES,
+  isWanted,
+  NO_GO,
+  NOTGO,
+  purposes,
+  readFixtureJson,
+  readManifest,
+  sha256,
+  sourceHash,
+} from '../fixtures/manifest.ts';
 import type { Fixture, Goarch } from './support/fixtures.ts';
 import {
   DIR_ARGUMENT,
@@ -17,7 +28,6 @@ import {
 } from './support/fixtures.ts';
 
 const cells = readManifest()?.cells ?? [];
-const goPurposes = purposes().filter((purpose) => purpose !== NOTGO);
 
 /** User-mode emulators that can run a target's programs on an x86-64 Linux host; null runs them natively. */
 const RUNNERS: Record<Goarch, string | null> = {
@@ -51,7 +61,9 @@ describe('the manifest', () => {
   it.each(GOARCHES)('holds every purpose for %s, built by Go 1.19 and 1.27', (goarch) => {
     for (const release of ['1.19', '1.27']) {
       const cell = cells.find((c) => c.goarch === goarch && c.release === release);
-      expect(cell?.programs.map((program) => program.purpose)).toEqual(goPurposes);
+      expect(cell?.programs.map((program) => program.purpose)).toEqual(
+        purposes().filter((purpose) => isWanted(purpose, goarch, release)),
+      );
       expect(cell?.toolchain.startsWith(`go${release}`)).toBe(true);
     }
     const bare = cells.find((c) => c.goarch === goarch && c.release === NO_GO);
@@ -62,6 +74,7 @@ describe('the manifest', () => {
     const built = cells.flatMap((cell) => cell.programs).filter((program) => program.purpose === purpose);
     expect(built.length).toBeGreaterThan(0);
     expect(new Set(built.map((program) => program.source))).toEqual(new Set([sourceHash(purpose)]));
+    expect(new Set(built.map((program) => program.gcflags))).toEqual(new Set([readFixtureJson(purpose).gcflags]));
   });
 
   it('keeps every archive below 6 MB and all of them below 40 MB', () => {
