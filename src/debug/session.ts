@@ -387,6 +387,11 @@ export class Session {
     this.go?.guest?.reset();
   }
 
+  /** Forgets a snapshot: the memory it holds is given back. */
+  drop(snapshot: SessionSnapshot): void {
+    this.process.kernel.drop(snapshot.kernel);
+  }
+
   /** A pprof file of the instructions executed so far; undefined where they were not counted. `path` is the program's, on the host. */
   async profile(path: string): Promise<Uint8Array | undefined> {
     if (this.#counts === undefined) return undefined;

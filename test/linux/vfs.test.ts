@@ -254,6 +254,39 @@ describe('files in memory', () => {
     }
     expect(guest.read(4)).toBe('queued');
   });
+
+  test('snapshots of one file keep the contents that each has seen, in any order', () => {
+    const guest = new Guest('amd64');
+    const fd = guest.open('/tmp/f', 0o102);
+    const saved = ['one', 'two', 'three'].map((text) => {
+      guest.write(fd, text);
+      return guest.vfs.save();
+    });
+    guest.call('ftruncate', fd, 0);
+    for (const [which, text] of [
+      [2, 'onetwothree'],
+      [0, 'one'],
+      [1, 'onetwo'],
+    ] as const) {
+      guest.vfs.restore(saved[which]!);
+      expect(guest.read(guest.open('/tmp/f'))).toBe(text);
+      guest.write(fd, ' and more');
+      guest.call('ftruncate', fd, 2);
+    }
+  });
+
+  test('a snapshot costs nothing where no call has used a file since the last one', () => {
+    const guest = new Guest('amd64');
+    const fd = guest.open('/tmp/f', 0o102);
+    const saved = guest.vfs.save();
+    expect(guest.vfs.save()).toBe(saved);
+    guest.write(fd, 'x');
+    const later = guest.vfs.save();
+    expect(later).not.toBe(saved);
+    guest.vfs.restore(saved);
+    expect(guest.vfs.save()).toBe(saved);
+    expect(guest.read(guest.open('/tmp/f'))).toBe('');
+  });
 });
 
 describe('/proc, /sys and /dev', () => {
