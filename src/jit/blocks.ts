@@ -18,8 +18,8 @@ export interface Item {
 export type Flow =
   /** Goes on at `next`, which begins another block. */
   | { readonly kind: 'fall'; readonly next: number }
-  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, a system call, no instruction, or too far. */
-  | { readonly kind: 'leave'; readonly at: number }
+  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, a system call, no instruction, too far, or cold. */
+  | { readonly kind: 'leave'; readonly at: number; readonly cold: boolean }
   /** The last item branches. `target` is undefined where only the guest knows it, `next` where it never falls through. */
   | {
       readonly kind: 'branch';
@@ -109,9 +109,15 @@ const isSyscall = (i: Instruction): boolean => i.list.ops.some((o) => o.op === '
 
 /**
  * The blocks that can be reached from `starts` without leaving the extent, in order of address.
- * Calls are taken to return.
+ * Calls are taken to return. Where a branch leads to a place that is `cold`, and nothing falls into it, the block is empty and leaves.
  */
-export function findBlocks(code: DecodeCache, starts: readonly number[], extent: Extent, delaySlot: boolean): Blocks {
+export function findBlocks(
+  code: DecodeCache,
+  starts: readonly number[],
+  extent: Extent,
+  delaySlot: boolean,
+  cold: (pc: number) => boolean,
+): Blocks {
   const resumes: number[] = [];
   const found = new Map<number, Found | undefined>();
   const leaders = new Set<number>();
@@ -123,6 +129,12 @@ export function findBlocks(code: DecodeCache, starts: readonly number[], extent:
       leaders.add(pc);
       work.push(pc);
     }
+  };
+  const avoided = new Set<number>();
+  const follow = (pc: number): void => {
+    if (leaders.has(pc) || !inside(pc)) return;
+    if (cold(pc)) avoided.add(pc);
+    else lead(pc);
   };
   for (const start of starts) lead(start);
   for (let from = work.pop(); from !== undefined; from = work.pop()) {
@@ -139,13 +151,15 @@ export function findBlocks(code: DecodeCache, starts: readonly number[], extent:
         break;
       }
       if (here.flow.kind === 'branch') {
-        if (here.flow.target !== undefined && here.flow.transfer !== 'call') lead(here.flow.target);
-        if (here.flow.conditional || here.flow.transfer === 'call') lead(here.flow.next);
+        if (here.flow.target !== undefined && here.flow.transfer !== 'call') follow(here.flow.target);
+        if (here.flow.conditional || here.flow.transfer === 'call') follow(here.flow.next);
         break;
       }
       pc = here.next;
     }
   }
+
+  for (const pc of avoided) if (found.has(pc)) leaders.add(pc);
 
   // Cut what is too long, then make the blocks.
   for (const leader of [...leaders]) {
@@ -161,8 +175,10 @@ export function findBlocks(code: DecodeCache, starts: readonly number[], extent:
       }
     }
   }
-  const blocks = [...leaders].sort((a, b) => a - b).map((pc) => makeBlock(pc, found, leaders));
-  return { blocks, resumes };
+  const blocks = [...leaders].map((pc) => makeBlock(pc, found, leaders));
+  for (const pc of avoided)
+    if (!leaders.has(pc)) blocks.push({ pc, items: [], flow: { kind: 'leave', at: pc, cold: true }, count: 0 });
+  return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes };
 }
 
 function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, leaders: ReadonlySet<number>): Block {
@@ -172,7 +188,7 @@ function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>,
   for (;;) {
     if (pc !== start && leaders.has(pc)) return { pc: start, items, flow: { kind: 'fall', next: pc }, count };
     const here = found.get(pc);
-    if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc }, count };
+    if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc, cold: false }, count };
     items.push(here.item);
     count += here.item.slot === undefined ? 1 : 2;
     if (here.flow.kind === 'branch') return { pc: start, items, flow: here.flow, count };

@@ -79,8 +79,8 @@ class JitCompiler implements Compiler {
   /** By number: what `-heat` says. Number 0 is unused. */
   #entries: (Entry | undefined)[] = [undefined];
   readonly #byPc = new Map<number, Entry>();
-  /** Starts of the units that exist, with the addresses inside at which entry was asked for besides. */
-  readonly #units = new Map<number, number[]>();
+  /** Starts of the units that exist, with the addresses inside at which entry was asked for besides, and how often each was compiled. */
+  readonly #units = new Map<number, { readonly also: readonly number[]; readonly compiled: number }>();
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
   #nextSlot = 0;
@@ -89,6 +89,9 @@ class JitCompiler implements Compiler {
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
   #exitPcs: number[] = [0];
   #exitUndone: number[] = [0];
+  #exitArrives: boolean[] = [false];
+  /** Addresses to be compiled. */
+  #pending: number[] = [];
   readonly #flagSteps: (readonly Step[] | undefined)[] = [];
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
@@ -114,7 +117,7 @@ class JitCompiler implements Compiler {
   }
 
   run(): void {
-    const { memory, state, code, now } = this.#parts;
+    const { memory, state, now } = this.#parts;
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
@@ -142,11 +145,10 @@ class JitCompiler implements Compiler {
       this.#computeFlags();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (exit === 0 && !this.#byPc.has(state.pc)) {
+      if ((exit === 0 || this.#exitArrives[exit]!) && !this.#byPc.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
         if (!this.#byPc.has(state.pc)) return;
       }
-      void code;
     }
   }
 
@@ -178,9 +180,31 @@ class JitCompiler implements Compiler {
     const heat = page.heat[offset]!;
     if (heat < 0) return true;
     page.heat[offset] = heat + 1;
-    if (heat + 1 !== this.#policy.threshold) return false;
-    this.#compile(pc);
+    const { threshold, urgent, batchAddresses } = this.#policy;
+    if (heat + 1 < threshold) return false;
+    if (heat + 1 === threshold) this.#pending.push(pc);
+    if (heat + 1 === urgent) this.#compile(this.#takePending(Math.min(threshold, urgent >> 1)));
+    else if (this.#pending.length >= batchAddresses) this.#compile(this.#takePending(0));
     return page.heat[offset]! < 0;
+  }
+
+  /** The addresses to be compiled that are arrived at so often, the last ones first. */
+  #takePending(atLeast: number): number[] {
+    const taken: number[] = [];
+    const left: number[] = [];
+    for (const pc of this.#pending.reverse()) (this.#heatOf(pc) >= atLeast ? taken : left).push(pc);
+    this.#pending = left.reverse();
+    return taken;
+  }
+
+  /** Arrivals at an address; 0 where there is no code, and where it is compiled. */
+  #heatOf(pc: number): number {
+    try {
+      return Math.max(this.#parts.code.page(pc).heat[pc % PAGE_SIZE]!, 0);
+    } catch (error) {
+      if (error instanceof GuestFault) return 0;
+      throw error;
+    }
   }
 
   invalidate(page: number): void {
@@ -195,6 +219,8 @@ class JitCompiler implements Compiler {
     this.#entries = [undefined];
     this.#exitPcs = [0];
     this.#exitUndone = [0];
+    this.#exitArrives = [false];
+    this.#pending = [];
     this.#byPc.clear();
     this.#units.clear();
     this.#pages.clear();
@@ -238,8 +264,9 @@ class JitCompiler implements Compiler {
     return cell;
   }
 
-  #exit(pc: number, undone: number): number {
+  #exit(pc: number, undone: number, arrives: boolean): number {
     this.#exitUndone.push(undone);
+    this.#exitArrives.push(arrives);
     return this.#exitPcs.push(pc) - 1;
   }
 
@@ -258,71 +285,91 @@ class JitCompiler implements Compiler {
     return { start: pc, extent: { start: Math.max(pc - reach, 0), end: pc + reach } };
   }
 
-  #plan(pc: number): Plan | undefined {
+  #plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
     const { code, isa } = this.#parts;
-    const { start, extent } = this.#extentOf(pc);
-    const also = this.#units.get(start) ?? [];
+    const known = this.#units.get(start) ?? { also: [], compiled: 0 };
+    const { also } = known;
     if (also.length > this.#policy.maxExtraEntries) return undefined;
-    const wanted = also.includes(pc) || pc === start ? also : [...also, pc];
-    const { blocks, resumes } = findBlocks(code, [start, ...wanted], extent, isa.variant.delaySlot);
+    const wanted = [...also, ...pcs.filter((pc) => pc !== start && !also.includes(pc))];
+    const prunes = known.compiled < this.#policy.prunings;
+    const cold = (at: number): boolean => prunes && this.#isCold(at);
+    const { blocks, resumes } = findBlocks(code, [start, ...wanted], extent, isa.variant.delaySlot, cold);
     if (blocks.length > this.#policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
-    this.#units.set(start, wanted);
+    this.#units.set(start, { also: wanted, compiled: known.compiled + 1 });
     return plan(start, wanted, blocks, resumes);
+  }
+
+  /** Never arrived at by the evaluator. */
+  #isCold(pc: number): boolean {
+    try {
+      return this.#parts.code.page(pc).heat[pc % PAGE_SIZE] === 0;
+    } catch (error) {
+      if (error instanceof GuestFault) return true;
+      throw error;
+    }
   }
 
   /** What to compile along: the functions that this one calls and that have been called before. */
   #callees(p: Plan): number[] {
     const out: number[] = [];
+    const own = new Set(p.blocks.map((b) => b.pc));
     for (const { flow } of p.blocks) {
       if (flow.kind !== 'branch' || flow.target === undefined) continue;
       const { target } = flow;
-      if (p.blocks.some((b) => b.pc === target) || this.#byPc.has(target)) continue;
-      try {
-        const heat = this.#parts.code.page(target).heat[target % PAGE_SIZE]!;
-        if (heat >= this.#policy.alongThreshold) out.push(target);
-      } catch (error) {
-        if (!(error instanceof GuestFault)) throw error;
-      }
+      if (own.has(target) || this.#byPc.has(target)) continue;
+      if (this.#heatOf(target) >= this.#policy.alongThreshold) out.push(target);
     }
     return out;
   }
 
-  #compile(pc: number): void {
+  /** Compiles the functions of some addresses and those that they call, in modules of a certain size. */
+  #compile(pcs: readonly number[]): void {
     const began = performance.now();
     if (this.#held > this.#policy.cacheInstructions) this.flush();
-    const plans: Plan[] = [];
-    const queue = [pc];
-    // By function: it may have been arrived at in its middle, and call itself.
-    const queued = new Set([this.#extentOf(pc).start]);
+    /** By start of the function: it may have been arrived at in its middle, in several places, and call itself. */
+    const wanted = new Map<number, { readonly extent: Extent; readonly pcs: number[] }>();
+    const want = (pc: number): void => {
+      const { start, extent } = this.#extentOf(pc);
+      const found = wanted.get(start);
+      if (found === undefined) wanted.set(start, { extent, pcs: [pc] });
+      else found.pcs.push(pc);
+    };
+    for (const pc of pcs) if (!this.#byPc.has(pc)) want(pc);
+    let plans: Plan[] = [];
     let size = 0;
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const made = this.#plan(next);
+    // A map is gone through in the order of insertion, with what is inserted meanwhile.
+    for (const [start, function_] of wanted) {
+      const made = this.#plan(start, function_.extent, function_.pcs);
       if (made === undefined) continue;
       plans.push(made);
       size += made.instructions;
-      if (size > this.#policy.batchInstructions) break;
-      for (const callee of this.#callees(made)) {
-        const { start } = this.#extentOf(callee);
-        if (queued.has(start)) continue;
-        queued.add(start);
-        queue.push(callee);
-      }
+      if (size > this.#policy.batchInstructions) {
+        if (!this.#build(plans)) break;
+        plans = [];
+        size = 0;
+      } else for (const callee of this.#callees(made)) if (!wanted.has(this.#extentOf(callee).start)) want(callee);
     }
-    if (plans.length > 0) {
-      try {
-        this.#build(plans);
-      } catch (error) {
-        if (!(error instanceof CacheFull)) throw error;
-        this.flush();
-        this.#cells.clear();
-        this.#nextCell = CELLS;
-      }
-    }
+    this.#build(plans);
     this.stats.milliseconds += performance.now() - began;
   }
 
-  #build(plans: readonly Plan[]): void {
+  /** Makes a module of some units; whether there was room. */
+  #build(plans: readonly Plan[]): boolean {
+    if (plans.length === 0) return true;
+    try {
+      this.#makeModule(plans);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CacheFull)) throw error;
+      this.flush();
+      this.#cells.clear();
+      this.#nextCell = CELLS;
+      return false;
+    }
+  }
+
+  #makeModule(plans: readonly Plan[]): void {
     const { isa } = this.#parts;
     const near = new Map<number, { index: number; entry: number }>();
     for (const [i, p] of plans.entries())
@@ -330,7 +377,7 @@ class JitCompiler implements Compiler {
     const links = {
       near: (pc: number) => near.get(pc),
       cell: (pc: number) => this.#cell(pc),
-      exit: (pc: number, undone: number) => this.#exit(pc, undone),
+      exit: (pc: number, undone: number, arrives: boolean) => this.#exit(pc, undone, arrives),
     };
     const bodies = plans.map((p) => ({ type: UNIT_TYPE, body: new Unit(isa, this.#usages, p, links).emit() }));
     const tableStart = this.#nextSlot;

@@ -1,8 +1,12 @@
 // When to compile what. The measurements behind the numbers stand in test/bench/README.md.
 
 export interface Policy {
-  /** Arrivals at an address by which it is compiled. */
+  /** Arrivals at an address by which it is to be compiled, together with others. */
   readonly threshold: number;
+  /** Arrivals by which it is compiled at once, with those that have half as many. */
+  readonly urgent: number;
+  /** Addresses to be compiled at which all of them are. */
+  readonly batchAddresses: number;
   /** Arrivals by which a function is compiled along with one that calls it. */
   readonly alongThreshold: number;
   /** Guest instructions after which a module takes no further functions. */
@@ -11,6 +15,8 @@ export interface Policy {
   readonly reach: number;
   /** How often a function may be compiled again to be entered at one more address. */
   readonly maxExtraEntries: number;
+  /** How often a function is compiled without the blocks that were never executed. */
+  readonly prunings: number;
   /** A function of more blocks than this stays with the evaluator: its nesting would exhaust the host's stack, ours and V8's. */
   readonly maxBlocks: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
@@ -20,11 +26,14 @@ export interface Policy {
 }
 
 export const POLICY: Policy = {
-  threshold: 1500,
-  alongThreshold: 200,
+  threshold: 200,
+  urgent: 1000,
+  batchAddresses: 32,
+  alongThreshold: 50,
   batchInstructions: 4000,
   reach: 0x8000,
   maxExtraEntries: 16,
+  prunings: 4,
   maxBlocks: 1200,
   cacheInstructions: 600_000,
   slice: 4_000_000,

@@ -30,8 +30,11 @@ const DEPTH = 2;
 export interface Links {
   /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
   near(pc: number): { readonly index: number; readonly entry: number } | undefined;
-  /** A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. */
-  exit(pc: number, undone: number): number;
+  /**
+   * A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. `arrives` where the code there is
+   * missing only because it was never executed.
+   */
+  exit(pc: number, undone: number, arrives: boolean): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }
@@ -536,7 +539,7 @@ export class Unit implements Surroundings {
     }
     this.#executed = executed;
     if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
-    else if (block.flow.kind === 'leave') this.#leaveAt(block.flow.at, executed);
+    else if (block.flow.kind === 'leave') this.#leaveAt(block.flow.at, executed, block.flow.cold);
   }
 
   /** The slot of a branch, then the transfer. */
@@ -697,7 +700,7 @@ export class Unit implements Surroundings {
   }
 
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
-  #leaveAt(pc: number, executed: number): void {
+  #leaveAt(pc: number, executed: number, arrives = false): void {
     const { code } = this;
     if (this.#pending !== undefined) {
       const { control } = this.#isa.registers;
@@ -708,7 +711,7 @@ export class Unit implements Surroundings {
       code.i32(1);
       code.memory(OP.i32_store, STATE + control.slot.offset);
     }
-    code.i32(this.#links.exit(pc, this.#block.count - executed));
+    code.i32(this.#links.exit(pc, this.#block.count - executed, arrives));
     code.set(this.#exit);
     const stub = this.#stubFor(this.#dirtyNow);
     if (stub >= 0) this.#stubUsed[stub] = true;

@@ -28,7 +28,7 @@ describe.each(GOARCHES)('%s programs under both engines', (goarch) => {
         bytes: loadFixture('hello', goarch, release),
         every: 20_011,
         until: 300_000,
-        policy: { cacheInstructions: 1500 },
+        policy: { cacheInstructions: 400 },
       });
       expect(agreement.parted).toBeUndefined();
       expect(agreement.stats.flushes).toBeGreaterThan(2);
