@@ -1,7 +1,7 @@
 // The entry: declares the commands, and turns every error into one line and an exit status.
 
 import { Command, CommanderError } from 'commander';
-import { TableError } from '../src/index.ts';
+import { GuestReadError, TableError } from '../src/index.ts';
 import { benchCommand } from './commands/bench.ts';
 import { disasmCommand } from './commands/disasm.ts';
 import { explainCommand } from './commands/explain.ts';
@@ -60,7 +60,7 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_FINE : EXIT_BAD_INPUT;
-    if (error instanceof UserError || error instanceof TableError) {
+    if (error instanceof UserError || error instanceof TableError || error instanceof GuestReadError) {
       output.err(`safepoint: ${error.message}\n`);
       return EXIT_BAD_INPUT;
     }

@@ -41,6 +41,7 @@ export { GoProgram, NotGoError } from './goruntime/program.ts';
 export { CHECKS, type CheckId, type CheckResult, SafePoints, type Verdict } from './goruntime/safe-points.ts';
 export { SuspendError } from './goruntime/suspend.ts';
 export { type Func, GoTables, type InlineFrame } from './goruntime/tables.ts';
+export { GuestReadError } from './goruntime/view.ts';
 export { ROWS as SYSTEM_CALLS } from './linux/calls/index.ts';
 export { type Elf, ElfError, readElf } from './object/elf.ts';
 export { print as printOps } from './uop/print.ts';

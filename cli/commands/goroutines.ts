@@ -158,7 +158,7 @@ function runTo(session: Session, path: string, { place, hit }: Place): string | 
 /** One goroutine for people. */
 export function describe(g: GoroutineReport): string {
   const lines = [`\ngoroutine ${g.goid} [${g.status}]: ${g.kind}: ${g.reason}`];
-  if (g.error !== undefined) lines.push(`  not suspended: ${g.error}`);
+  if (g.error !== undefined) lines.push(`  not ${g.suspended === undefined ? 'suspended' : 'read'}: ${g.error}`);
   const s = g.suspended;
   if (s !== undefined) {
     const cost = s.instructions === 0 ? 'at once' : `after ${s.instructions} instructions`;

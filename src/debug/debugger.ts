@@ -3,9 +3,10 @@
 import type { Decoded } from '../../isa/dsl/isa.ts';
 import type { Machine } from '../engine/machine.ts';
 import { GuestFault } from '../engine/memory.ts';
+import type { GoroutineState } from '../goruntime/preempt.ts';
 import type { Verdict } from '../goruntime/safe-points.ts';
 import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
-import { GuestReadError } from '../goruntime/view.ts';
+import { GuestReadError, type ThreadView } from '../goruntime/view.ts';
 import type { Interrupt } from './host-handler.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
@@ -14,12 +15,7 @@ import { type Thread, threadOf } from './view.ts';
 export type Moved = { readonly kind: 'there' } | { readonly kind: 'ended'; readonly end: SessionEnd };
 
 /** One goroutine, as a line of a list. */
-export interface GoroutineLine {
-  readonly g: number;
-  readonly goid: number;
-  readonly status: string;
-  readonly kind: string;
-  readonly reason: string;
+export interface GoroutineLine extends GoroutineState {
   readonly running: boolean;
 }
 
@@ -116,8 +112,13 @@ export class Debugger {
   }
 
   #g(go: Go): number {
+    return this.#gOf(go, this.#thread);
+  }
+
+  /** g of a thread; 0 where it has none that could be read. */
+  #gOf(go: Go, thread: ThreadView): number {
     try {
-      return go.preemption.getg(this.#thread);
+      return go.preemption.getg(thread);
     } catch (error) {
       if (error instanceof GuestReadError) return 0;
       throw error;
@@ -164,7 +165,7 @@ export class Debugger {
     if (go === undefined) return undefined;
     const { preemption } = go;
     const { runtime } = preemption;
-    const threads = this.session.threads().map((thread) => ({ thread, g: preemption.getg(thread) }));
+    const threads = this.session.threads().map((thread) => ({ thread, g: this.#gOf(go, thread) }));
     const { gs, how } = runtime.goroutines(
       go.allgs,
       threads.map((t) => t.g),
@@ -174,16 +175,7 @@ export class Debugger {
     for (const g of gs) {
       if (runtime.isDead(g)) continue;
       const on = threads.find((t) => t.g === g)?.thread;
-      const stop = preemption.classify(g, on);
-      const [, status] = /\((.*)\)$/.exec(runtime.describe(g)) ?? [];
-      lines.push({
-        g,
-        goid: runtime.goid(g),
-        status: status ?? '',
-        kind: stop.kind,
-        reason: stop.reason,
-        running: g === current,
-      });
+      lines.push({ ...preemption.describe(g, on), running: g === current });
     }
     return { lines, how };
   }

@@ -1,8 +1,9 @@
 // What `safepoint goroutines` prints: every goroutine of a stopped program, suspended and read, one after another.
 
-import { gstatusName } from '../goruntime/facts/constants.ts';
+import { TableError } from '../goruntime/pcvalue.ts';
 import type { SafePointKind } from '../goruntime/stop-kind.ts';
 import { SuspendError } from '../goruntime/suspend.ts';
+import { GuestReadError } from '../goruntime/view.ts';
 import { GuestCallError } from './guest-runtime.ts';
 import { Inspector, type SavedRegisters, type ScannedStackFrame } from './inspection.ts';
 import type { Go, Session } from './session.ts';
@@ -40,7 +41,7 @@ export interface GoroutineReport {
   readonly kind: SafePointKind | 'none';
   readonly reason: string;
   readonly running: boolean;
-  /** Undefined where it could not be suspended: `error` says why. */
+  /** Undefined where it could not be suspended: `error` says why. With garbage in its structures there may be both. */
   readonly suspended: SuspensionReport | undefined;
   readonly error: string | undefined;
   readonly registers: SavedRegisters | undefined;
@@ -86,13 +87,12 @@ export function reportGoroutines(
     threads.map((t) => t.g),
   );
   const found = gs
-    .filter((g) => !runtime.isDead(g) && (options.goid === undefined || runtime.goid(g) === options.goid))
+    .filter((g) => !runtime.isDead(g))
     .map((g) => {
       const on = threads.find((t) => t.g === g)?.thread;
-      const stop = preemption.classify(g, on);
-      const status = gstatusName(runtime.readgstatus(g));
-      return { g, goid: runtime.goid(g), status, kind: stop.kind, reason: stop.reason, running: on !== undefined };
-    });
+      return { ...preemption.describe(g, on), running: on !== undefined };
+    })
+    .filter(({ goid }) => options.goid === undefined || goid === options.goid);
   const inspector = new Inspector(session, go);
   const goroutines: GoroutineReport[] = [];
   for (const one of found) {
@@ -118,6 +118,7 @@ function suspendAndRead(g: number, suspender: Suspender, inspector: Inspector, o
     stackEnd: '',
     scan: undefined,
   };
+  let read = nothing;
   try {
     const request = suspender.suspendG(g);
     const suspended: SuspensionReport = {
@@ -126,32 +127,42 @@ function suspendAndRead(g: number, suspender: Suspender, inspector: Inspector, o
       instructions: (request.suspendedAt ?? request.askedAt) - request.askedAt,
       ...request.counts,
     };
-    if (request.state?.dead === true) {
-      suspender.resumeG(request);
-      return { ...nothing, suspended };
+    read = { ...read, suspended };
+    if (request.state?.dead !== true) {
+      for (const part of PARTS) read = { ...read, ...attempt(() => part(g, inspector, options), read.error) };
     }
-    const walk = inspector.stack(g, options.limit);
-    const read: Read = {
-      suspended,
-      error: undefined,
-      registers: inspector.registers(g),
-      stack: walk.frames.flatMap(({ pc, sp, inline }) =>
-        inline().map((call) => ({
-          pc,
-          sp,
-          func: call.name,
-          inlined: call.inlined,
-          file: call.file ?? null,
-          line: call.line,
-        })),
-      ),
-      stackEnd: `${walk.stop}: ${walk.reason}`,
-      scan: options.scan === true ? inspector.scan(g) : undefined,
-    };
     suspender.resumeG(request);
     return read;
   } catch (error) {
-    if (!(error instanceof SuspendError || error instanceof GuestCallError)) throw error;
-    return { ...nothing, error: error.message };
+    return { ...read, error: messageOf(error) };
   }
+}
+
+/** What is read of a suspended goroutine, each part for itself: one that garbage spoils leaves the others. */
+const PARTS: readonly ((g: number, inspector: Inspector, options: GoroutinesOptions) => Partial<Read>)[] = [
+  (g, inspector, { limit }) => {
+    const walk = inspector.stack(g, limit);
+    const stack = walk.frames.flatMap(({ pc, sp, inline }) =>
+      inline().map(({ name, inlined, file, line }) => ({ pc, sp, func: name, inlined, file: file ?? null, line })),
+    );
+    return { stack, stackEnd: `${walk.stop}: ${walk.reason}` };
+  },
+  (g, inspector) => ({ registers: inspector.registers(g) }),
+  (g, inspector, { scan }) => (scan === true ? { scan: inspector.scan(g) } : {}),
+];
+
+function attempt(part: () => Partial<Read>, before: string | undefined): Partial<Read> {
+  try {
+    return part();
+  } catch (error) {
+    return { error: before ?? messageOf(error) };
+  }
+}
+
+/** What went wrong with a goroutine. Anything else is a mistake of ours, and is thrown on. */
+function messageOf(error: unknown): string {
+  for (const known of [SuspendError, GuestCallError, GuestReadError, TableError]) {
+    if (error instanceof known) return error.message;
+  }
+  throw error;
 }

@@ -5,7 +5,7 @@ import type { Stop } from '../engine/machine.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { SavedState } from '../engine/state.ts';
 import { isBefore } from '../goruntime/version.ts';
-import { GuestReadError } from '../goruntime/view.ts';
+import { GuestReadError, naming } from '../goruntime/view.ts';
 import { type Go, InputError, type Session, type SessionSnapshot } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
@@ -106,6 +106,11 @@ export class GuestCaller {
     // runtime·systemstack: g0 becomes g, and SP what g0.sched says, above which nothing of g0's is alive.
     const g0 = runtime.g0(runtime.m(this.gp));
     const top = runtime.schedSp(g0);
+    naming(
+      () => `the stack of g0, which ends at its g.sched.sp ${hex(top)},`,
+      'read',
+      () => memory.readPointer(top - GAP),
+    );
     const { state } = machine;
     if (arch.gTlsOffset !== undefined) memory.writePointer(this.#thread.tls + arch.gTlsOffset, g0);
     state.setNumber(state.register(arch.gRegister), g0);

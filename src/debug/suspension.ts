@@ -122,7 +122,7 @@ export class Suspender {
     const { runtime } = this.#model;
     const threads = this.#session.threads().map((thread) => this.getg(thread));
     const { gs } = runtime.goroutines(this.#go.allgs, threads);
-    return gs.find((g) => runtime.goid(g) === goid && !runtime.isDead(g));
+    return gs.find((g) => this.#model.describe(g, undefined).goid === goid && !runtime.isDead(g));
   }
 
   /**

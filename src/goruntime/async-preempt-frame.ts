@@ -3,7 +3,7 @@
 
 import type { Arch } from '../arch/arch.ts';
 import { isBefore, type Release } from './version.ts';
-import type { GuestMemory } from './view.ts';
+import { type GuestMemory, naming } from './view.ts';
 
 /** One saved register. Names are those of `isa/`. */
 export interface SavedRegister {
@@ -73,6 +73,11 @@ export function decodeAsyncPreemptFrame(
   memory: GuestMemory,
   frameSP: number,
 ): DecodedFrame {
+  const what = (): string => `the frame of runtime.asyncPreempt at 0x${frameSP.toString(16)}`;
+  return naming(what, 'read', () => decode(layout, arch, memory, frameSP));
+}
+
+function decode(layout: AsyncPreemptFrame, arch: Arch, memory: GuestMemory, frameSP: number): DecodedFrame {
   const registers = new Map<string, bigint>();
   for (const { register, offset, size } of layout.saved) {
     const at = frameSP + offset;

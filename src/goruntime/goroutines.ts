@@ -2,6 +2,7 @@
 
 import { Gdead, Gdeadextra, Gidle, Gscan, gstatusName, stackPreempt, stackPreemptLow } from './facts/constants.ts';
 import type { StructOffsets } from './facts/structs.ts';
+import { TableError } from './pcvalue.ts';
 import { type GuestMemory, GuestReadError } from './view.ts';
 
 /** Where runtime.allgs and allglen are, in programs with symbols. */
@@ -12,9 +13,15 @@ export interface AllgsSymbols {
 const MAX_GOROUTINES = 1 << 20;
 const MAX_MS = 1 << 16;
 
+/** An error of memory, saying which field of which structure it was. */
+function named(error: unknown, doing: 'read' | 'write', field: string, base: number, offset: number): unknown {
+  if (!(error instanceof GuestReadError)) return error;
+  return new GuestReadError(error.addr, doing, `${field} at offset 0x${offset.toString(16)} of 0x${base.toString(16)}`);
+}
+
 /**
  * Accessors of g, m and p. Structures are named by their address, so that a read allocates nothing.
- * Every accessor throws GuestReadError if the structure is not where memory is.
+ * Every accessor throws GuestReadError, naming field and offset, if the structure is not where memory is.
  */
 export class RuntimeView {
   readonly memory: GuestMemory;
@@ -25,25 +32,83 @@ export class RuntimeView {
     this.offsets = offsets;
   }
 
+  #pointer(field: string, base: number, offset: number): number {
+    try {
+      return this.memory.readPointer(base + offset);
+    } catch (error) {
+      throw named(error, 'read', field, base, offset);
+    }
+  }
+
+  #word(field: string, base: number, offset: number): number {
+    try {
+      return this.memory.readU32(base + offset);
+    } catch (error) {
+      throw named(error, 'read', field, base, offset);
+    }
+  }
+
+  #byte(field: string, base: number, offset: number): number {
+    try {
+      return this.memory.readU8(base + offset);
+    } catch (error) {
+      throw named(error, 'read', field, base, offset);
+    }
+  }
+
+  #long(field: string, base: number, offset: number): bigint {
+    try {
+      return this.memory.readU64(base + offset);
+    } catch (error) {
+      throw named(error, 'read', field, base, offset);
+    }
+  }
+
+  #putPointer(field: string, base: number, offset: number, value: number): void {
+    try {
+      this.memory.writePointer(base + offset, value);
+    } catch (error) {
+      throw named(error, 'write', field, base, offset);
+    }
+  }
+
+  #putWord(field: string, base: number, offset: number, value: number): void {
+    try {
+      this.memory.writeU32(base + offset, value);
+    } catch (error) {
+      throw named(error, 'write', field, base, offset);
+    }
+  }
+
+  #putByte(field: string, base: number, offset: number, value: number): void {
+    try {
+      this.memory.writeU8(base + offset, value);
+    } catch (error) {
+      throw named(error, 'write', field, base, offset);
+    }
+  }
+
   stackLo(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.stackLo);
+    return this.#pointer('g.stack.lo', gp, this.offsets.g.stackLo);
   }
 
   stackHi(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.stackHi);
+    return this.#pointer('g.stack.hi', gp, this.offsets.g.stackHi);
   }
 
   /** gp.stackguard0 == stackPreempt, compared exactly. */
   stackguardIsPoisoned(gp: number): boolean {
     const { memory } = this;
-    const at = gp + this.offsets.g.stackguard0;
-    if (memory.pointerSize === 4) return memory.readU32(at) === stackPreemptLow;
+    const at = this.offsets.g.stackguard0;
+    if (memory.pointerSize === 4) return this.#word('g.stackguard0', gp, at) === stackPreemptLow;
     const [low, high] = memory.bigEndian ? [at + 4, at] : [at, at + 4];
-    return memory.readU32(low) === stackPreemptLow && memory.readU32(high) === 0xffffffff;
+    return (
+      this.#word('g.stackguard0', gp, low) === stackPreemptLow && this.#word('g.stackguard0', gp, high) === 0xffffffff
+    );
   }
 
   setStackguard0(gp: number, value: number): void {
-    this.memory.writePointer(gp + this.offsets.g.stackguard0, value);
+    this.#putPointer('g.stackguard0', gp, this.offsets.g.stackguard0, value);
   }
 
   poisonStackguard(gp: number): void {
@@ -51,119 +116,119 @@ export class RuntimeView {
   }
 
   m(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.m);
+    return this.#pointer('g.m', gp, this.offsets.g.m);
   }
 
   /** gp.atomicstatus, the scan bit included (runtime `readgstatus`). */
   readgstatus(gp: number): number {
-    return this.memory.readU32(gp + this.offsets.g.atomicstatus);
+    return this.#word('g.atomicstatus', gp, this.offsets.g.atomicstatus);
   }
 
   setgstatus(gp: number, status: number): void {
-    this.memory.writeU32(gp + this.offsets.g.atomicstatus, status);
+    this.#putWord('g.atomicstatus', gp, this.offsets.g.atomicstatus, status);
   }
 
   goid(gp: number): number {
-    return Number(this.memory.readU64(gp + this.offsets.g.goid));
+    return Number(this.#long('g.goid', gp, this.offsets.g.goid));
   }
 
   preempt(gp: number): boolean {
-    return this.memory.readU8(gp + this.offsets.g.preempt) !== 0;
+    return this.#byte('g.preempt', gp, this.offsets.g.preempt) !== 0;
   }
 
   setPreempt(gp: number, value: boolean): void {
-    this.memory.writeU8(gp + this.offsets.g.preempt, Number(value));
+    this.#putByte('g.preempt', gp, this.offsets.g.preempt, Number(value));
   }
 
   preemptStop(gp: number): boolean {
-    return this.memory.readU8(gp + this.offsets.g.preemptStop) !== 0;
+    return this.#byte('g.preemptStop', gp, this.offsets.g.preemptStop) !== 0;
   }
 
   setPreemptStop(gp: number, value: boolean): void {
-    this.memory.writeU8(gp + this.offsets.g.preemptStop, Number(value));
+    this.#putByte('g.preemptStop', gp, this.offsets.g.preemptStop, Number(value));
   }
 
   asyncSafePoint(gp: number): boolean {
-    return this.memory.readU8(gp + this.offsets.g.asyncSafePoint) !== 0;
+    return this.#byte('g.asyncSafePoint', gp, this.offsets.g.asyncSafePoint) !== 0;
   }
 
   waitreason(gp: number): number {
-    return this.memory.readU8(gp + this.offsets.g.waitreason);
+    return this.#byte('g.waitreason', gp, this.offsets.g.waitreason);
   }
 
   /** gp.secret: the depth of secret mode; 0 in releases that have none. */
   secret(gp: number): number {
     const offset = this.offsets.g.secret;
-    return offset === undefined ? 0 : this.memory.readU32(gp + offset);
+    return offset === undefined ? 0 : this.#word('g.secret', gp, offset);
   }
 
   schedSp(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.schedSp);
+    return this.#pointer('g.sched.sp', gp, this.offsets.g.schedSp);
   }
 
   schedPc(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.schedPc);
+    return this.#pointer('g.sched.pc', gp, this.offsets.g.schedPc);
   }
 
   syscallSp(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.syscallsp);
+    return this.#pointer('g.syscallsp', gp, this.offsets.g.syscallsp);
   }
 
   syscallPc(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.syscallpc);
+    return this.#pointer('g.syscallpc', gp, this.offsets.g.syscallpc);
   }
 
   /** PC of the go statement that made the goroutine. */
   gopc(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.gopc);
+    return this.#pointer('g.gopc', gp, this.offsets.g.gopc);
   }
 
   /** PC of the goroutine's function. */
   startpc(gp: number): number {
-    return this.memory.readPointer(gp + this.offsets.g.startpc);
+    return this.#pointer('g.startpc', gp, this.offsets.g.startpc);
   }
 
   g0(mp: number): number {
-    return this.memory.readPointer(mp + this.offsets.m.g0);
+    return this.#pointer('m.g0', mp, this.offsets.m.g0);
   }
 
   gsignal(mp: number): number {
-    return this.memory.readPointer(mp + this.offsets.m.gsignal);
+    return this.#pointer('m.gsignal', mp, this.offsets.m.gsignal);
   }
 
   curg(mp: number): number {
-    return this.memory.readPointer(mp + this.offsets.m.curg);
+    return this.#pointer('m.curg', mp, this.offsets.m.curg);
   }
 
   p(mp: number): number {
-    return this.memory.readPointer(mp + this.offsets.m.p);
+    return this.#pointer('m.p', mp, this.offsets.m.p);
   }
 
   mid(mp: number): number {
-    return Number(BigInt.asIntN(64, this.memory.readU64(mp + this.offsets.m.id)));
+    return Number(BigInt.asIntN(64, this.#long('m.id', mp, this.offsets.m.id)));
   }
 
   procid(mp: number): number {
-    return Number(this.memory.readU64(mp + this.offsets.m.procid));
+    return Number(this.#long('m.procid', mp, this.offsets.m.procid));
   }
 
   locks(mp: number): number {
-    return this.memory.readU32(mp + this.offsets.m.locks) | 0;
+    return this.#word('m.locks', mp, this.offsets.m.locks) | 0;
   }
 
   mallocing(mp: number): number {
-    return this.memory.readU32(mp + this.offsets.m.mallocing) | 0;
+    return this.#word('m.mallocing', mp, this.offsets.m.mallocing) | 0;
   }
 
   /** Length of m.preemptoff: the reason not to preempt is empty when this is 0. */
   preemptoffLength(mp: number): number {
-    return this.memory.readPointer(mp + this.offsets.m.preemptoff + this.memory.pointerSize);
+    return this.#pointer('m.preemptoff', mp, this.offsets.m.preemptoff + this.memory.pointerSize);
   }
 
   /** The text of m.preemptoff, for messages; at most 64 bytes of it. */
   preemptoff(mp: number): string {
     const length = Math.min(this.preemptoffLength(mp), 64);
-    const at = this.memory.readPointer(mp + this.offsets.m.preemptoff);
+    const at = this.#pointer('m.preemptoff', mp, this.offsets.m.preemptoff);
     let text = '';
     try {
       for (let i = 0; i < length; i++) text += String.fromCharCode(this.memory.readU8(at + i));
@@ -175,38 +240,38 @@ export class RuntimeView {
   }
 
   preemptGen(mp: number): number {
-    return this.memory.readU32(mp + this.offsets.m.preemptGen);
+    return this.#word('m.preemptGen', mp, this.offsets.m.preemptGen);
   }
 
   setPreemptGen(mp: number, value: number): void {
-    this.memory.writeU32(mp + this.offsets.m.preemptGen, value >>> 0);
+    this.#putWord('m.preemptGen', mp, this.offsets.m.preemptGen, value >>> 0);
   }
 
   /** m.signalPending; undefined in Go 1.14.0, which has no such field. */
   signalPending(mp: number): number | undefined {
     const offset = this.offsets.m.signalPending;
-    return offset === undefined ? undefined : this.memory.readU32(mp + offset);
+    return offset === undefined ? undefined : this.#word('m.signalPending', mp, offset);
   }
 
   setSignalPending(mp: number, value: number): void {
     const offset = this.offsets.m.signalPending;
-    if (offset !== undefined) this.memory.writeU32(mp + offset, value);
+    if (offset !== undefined) this.#putWord('m.signalPending', mp, offset, value);
   }
 
   pstatus(pp: number): number {
-    return this.memory.readU32(pp + this.offsets.p.status);
+    return this.#word('p.status', pp, this.offsets.p.status);
   }
 
   pid(pp: number): number {
-    return this.memory.readU32(pp + this.offsets.p.id) | 0;
+    return this.#word('p.id', pp, this.offsets.p.id) | 0;
   }
 
   ppreempt(pp: number): boolean {
-    return this.memory.readU8(pp + this.offsets.p.preempt) !== 0;
+    return this.#byte('p.preempt', pp, this.offsets.p.preempt) !== 0;
   }
 
   setPpreempt(pp: number, value: boolean): void {
-    this.memory.writeU8(pp + this.offsets.p.preempt, Number(value));
+    this.#putByte('p.preempt', pp, this.offsets.p.preempt, Number(value));
   }
 
   /** The goroutine in one line, for people. */
@@ -218,6 +283,7 @@ export class RuntimeView {
    * All goroutines, in the order of runtime.allgs, where that variable's address is known; else those that can be
    * reached from the g of each thread: m.curg, m.g0 and, where its place is known, the list of all Ms.
    * @param threads g of each thread of the program
+   * @throws GuestReadError, TableError if the list is damaged
    * @returns `complete` says whether every goroutine is among them, and `how` how they were found
    */
   goroutines(
@@ -239,7 +305,7 @@ export class RuntimeView {
         const curg = this.#tryRead(() => this.curg(at));
         if (curg !== undefined && curg !== 0) gs.add(curg);
         const { alllink } = this.offsets.m;
-        mp = alllink === undefined ? 0 : this.#tryRead(() => this.memory.readPointer(at + alllink));
+        mp = alllink === undefined ? 0 : this.#tryRead(() => this.#pointer('m.alllink', at, alllink));
       }
     }
     return {
@@ -251,16 +317,20 @@ export class RuntimeView {
 
   #allgs(addr: number): number[] {
     const { memory } = this;
-    const base = memory.readPointer(addr);
-    const length = Math.min(memory.readPointer(addr + memory.pointerSize), MAX_GOROUTINES);
+    const w = memory.pointerSize;
+    const base = this.#pointer('runtime.allgs', addr, 0);
+    const length = this.#pointer('runtime.allgs', addr, w);
+    const capacity = this.#pointer('runtime.allgs', addr, 2 * w);
+    if (length > capacity || length > MAX_GOROUTINES)
+      throw new TableError('runtime.allgs', w, `its length is ${length}, its capacity ${capacity}`);
     const gs: number[] = [];
-    for (let i = 0; i < length; i++) gs.push(memory.readPointer(base + i * memory.pointerSize));
+    for (let i = 0; i < length; i++) gs.push(this.#pointer('the array of runtime.allgs', base, i * w));
     return gs;
   }
 
-  /** Whether the status is one of a goroutine that does not exist (any more). */
+  /** Whether the status is one of a goroutine that does not exist (any more). One that cannot be read is not known to be dead. */
   isDead(gp: number): boolean {
-    const status = this.readgstatus(gp) & ~Gscan;
+    const status = (this.#tryRead(() => this.readgstatus(gp)) ?? -1) & ~Gscan;
     return status === Gdead || status === Gdeadextra || status === Gidle;
   }
 

@@ -14,6 +14,7 @@ import {
   pstatusName,
 } from './facts/constants.ts';
 import { RuntimeView } from './goroutines.ts';
+import { TableError } from './pcvalue.ts';
 import type { Rules } from './preempt-rules.ts';
 import type { GoProgram } from './program.ts';
 import { type CheckId, hex, SafePoints, TableVerdict, Trail, type Verdict } from './safe-points.ts';
@@ -36,6 +37,13 @@ export const OFF = 'GODEBUG turns asynchronous preemption off';
 export interface StopClass {
   readonly kind: 'blocked' | 'synchronous' | 'asynchronous' | 'none';
   readonly reason: string;
+}
+
+/** A goroutine as it stands. */
+export interface GoroutineState extends StopClass {
+  readonly g: number;
+  readonly goid: number;
+  readonly status: string;
 }
 
 /** A refusal that follows from the live structures. */
@@ -128,19 +136,8 @@ export class Preemption {
    */
   isAsyncSafePoint(gp: number, pc: number, sp: number, lr: number, explain = false): Verdict {
     const trail = new Trail(this.without, explain);
-    try {
-      // The reason is read here and now: it quotes memory that changes as the program runs on.
-      if (this.#liveChecks(gp, sp, trail)) return new LiveRefusal(trail, trail.refusedBy ?? 'curg');
-    } catch (error) {
-      // A thread that is not (yet) running Go has no g, or none that is one.
-      if (!(error instanceof GuestReadError)) throw error;
-      trail.refuses('curg', false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
-      if (trail.refusedBy === undefined) {
-        trail.refusedBy = 'curg';
-        trail.concludes(() => error.message);
-      }
-      return new LiveRefusal(trail, trail.refusedBy);
-    }
+    // The reason is read here and now: it quotes memory that changes as the program runs on.
+    if (this.#liveChecks(gp, sp, trail)) return new LiveRefusal(trail, trail.refusedBy ?? 'curg');
     if (!explain) return this.safePoints.isAsyncSafePointPC(pc, lr);
     return new TableVerdict(this.safePoints.decide(pc, lr, trail), pc, () => trail);
   }
@@ -150,23 +147,42 @@ export class Preemption {
     return !this.#liveChecks(gp, sp, new Trail(this.without, false));
   }
 
-  /** curg, canPreemptM and stack. Returns true when one of them decides. */
+  /** curg, canPreemptM and stack. Returns true when one of them decides, or could not be made. */
   #liveChecks(gp: number, sp: number, trail: Trail): boolean {
-    const { runtime } = this;
     if (gp === 0) {
       trail.refuses('curg', false, () => 'the thread runs no goroutine (g is nil)');
       trail.refusedBy = 'curg';
       return true;
     }
-    const mp = runtime.m(gp);
-    const curg = mp === 0 ? 0 : runtime.curg(mp);
-    const onUserG = mp !== 0 && curg === gp;
-    if (trail.refuses('curg', onUserG, () => this.#describeCurg(gp, mp, curg))) return true;
+    let making: CheckId = 'curg';
+    try {
+      const { runtime } = this;
+      const mp = runtime.m(gp);
+      const curg = mp === 0 ? 0 : runtime.curg(mp);
+      const onUserG = mp !== 0 && curg === gp;
+      if (trail.refuses('curg', onUserG, () => this.#describeCurg(gp, mp, curg))) return true;
 
-    const pp = mp === 0 ? 0 : runtime.p(mp);
-    const canPreempt = pp !== 0 && this.canPreemptM(mp);
-    if (trail.refuses('canPreemptM', canPreempt, () => this.#describeM(mp, pp))) return true;
+      making = 'canPreemptM';
+      const pp = mp === 0 ? 0 : runtime.p(mp);
+      const canPreempt = pp !== 0 && this.canPreemptM(mp);
+      if (trail.refuses('canPreemptM', canPreempt, () => this.#describeM(mp, pp))) return true;
 
+      making = 'stack';
+      return this.#stackCheck(gp, sp, trail);
+    } catch (error) {
+      // A thread that is not (yet) running Go has no g, or none that is one. Switched off or not, no check lets that pass.
+      if (!(error instanceof GuestReadError)) throw error;
+      trail.refuses(making, false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
+      if (trail.refusedBy === undefined) {
+        trail.refusedBy = making;
+        trail.concludes(() => error.message);
+      }
+      return true;
+    }
+  }
+
+  #stackCheck(gp: number, sp: number, trail: Trail): boolean {
+    const { runtime } = this;
     const lo = runtime.stackLo(gp);
     const ready = this.program.asyncPreemptStackIsSet(this.memory);
     const room = ready && sp >= lo && sp - lo >= this.asyncPreemptStack;
@@ -269,8 +285,26 @@ export class Preemption {
   }
 
   /**
+   * A goroutine of a list, as it stands. What is none, or has garbage where it is looked at, is listed with what could not be read.
+   * @param thread the thread that runs it; undefined if none does
+   */
+  describe(gp: number, thread: ThreadView | undefined): GoroutineState {
+    let goid = 0;
+    let status = 'unreadable';
+    try {
+      goid = this.runtime.goid(gp);
+      status = gstatusName(this.runtime.readgstatus(gp));
+      return { g: gp, goid, status, ...this.classify(gp, thread) };
+    } catch (error) {
+      if (!(error instanceof GuestReadError || error instanceof TableError)) throw error;
+      return { g: gp, goid, status, kind: 'none', reason: error.message };
+    }
+  }
+
+  /**
    * Which kind of safe-point goroutine gp is stopped at.
    * @param thread the thread that runs it; undefined if none does
+   * @throws GuestReadError if gp is no goroutine
    */
   classify(gp: number, thread: ThreadView | undefined): StopClass {
     const { runtime } = this;

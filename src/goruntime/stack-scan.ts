@@ -13,7 +13,7 @@ import type { GoProgram } from './program.ts';
 import type { Func, GoTables } from './tables.ts';
 import type { Frame } from './unwind.ts';
 import { isBefore } from './version.ts';
-import type { GuestMemory } from './view.ts';
+import { type GuestMemory, naming } from './view.ts';
 
 /**
  * Why a word was looked at.
@@ -118,7 +118,12 @@ export class StackScanner {
     for (let i = 0; i < Math.min(count, MAX_WORDS); i++) {
       if (bits !== undefined && !bits.isSet(i)) continue;
       const at = addr + i * w;
-      words.push({ addr: at, value: this.#memory.readPointer(at), origin });
+      const value = naming(
+        () => `word ${i} of a frame (${origin}) at 0x${addr.toString(16)}`,
+        'read',
+        () => this.#memory.readPointer(at),
+      );
+      words.push({ addr: at, value, origin });
     }
     return words;
   }

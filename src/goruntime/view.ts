@@ -8,9 +8,21 @@ export class GuestReadError extends Error {
   override readonly name = 'GuestReadError';
   readonly addr: number;
 
-  constructor(addr: number, doing = 'read') {
-    super(`cannot ${doing} guest memory at 0x${addr.toString(16)}`);
+  /** @param what was to be read, where it is known: `g.m at offset 0x18 of 0xc000002380` */
+  constructor(addr: number, doing = 'read', what?: string) {
+    const at = `${addr < 0 ? '-' : ''}0x${Math.abs(addr).toString(16)}`;
+    super(what === undefined ? `cannot ${doing} guest memory at ${at}` : `cannot ${doing} ${what}: no memory at ${at}`);
     this.addr = addr;
+  }
+}
+
+/** Runs an access, and has its error say what was to be read or written. @throws GuestReadError */
+export function naming<T>(what: () => string, doing: 'read' | 'write', access: () => T): T {
+  try {
+    return access();
+  } catch (error) {
+    if (error instanceof GuestReadError) throw new GuestReadError(error.addr, doing, what());
+    throw error;
   }
 }
 
