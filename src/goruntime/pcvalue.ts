@@ -8,7 +8,7 @@ export class TableError extends Error {
   readonly offset: number;
 
   constructor(table: string, offset: number, problem: string) {
-    super(`${table} at offset 0x${offset.toString(16)}: ${problem}`);
+    super(`${table} at offset ${offset < 0 ? '-' : ''}0x${Math.abs(offset).toString(16)}: ${problem}`);
     this.table = table;
     this.offset = offset;
   }

@@ -50,8 +50,8 @@ export interface ScannedFrame {
 
 /** abi.ArgsSizeUnknown: the size of the arguments is known only to who called (reflect). */
 const ARGS_SIZE_UNKNOWN = -0x80000000;
-/** A frame with more words than this is none. */
-const MAX_WORDS = 1 << 20;
+/** A frame with more words than this is none: variables of more than 10 MiB are not put on a stack (cmd/compile MaxStackVarSize). */
+const MAX_WORDS = 1 << 21;
 const MAX_OBJECTS = 1 << 16;
 
 /** One bitmap of a FUNCDATA_*PointerMaps table (runtime stackmap). */
@@ -143,7 +143,7 @@ export class StackScanner {
     const size = Math.max(0, this.#varp(frame) - frame.sp);
     const words = this.#words(frame.sp, (size === 0 ? 0 : size + this.#pushed(frame)) / w, 'conservative');
     if (frame.func.args !== ARGS_SIZE_UNKNOWN && frame.func.args > 0) {
-      words.push(...this.#words(this.#argp(frame), frame.func.args / w, 'conservative'));
+      append(words, this.#words(this.#argp(frame), frame.func.args / w, 'conservative'));
     }
     return { frame, how: 'conservative', note: '', words, objects: [] };
   }
@@ -168,13 +168,13 @@ export class StackScanner {
     if (varp - frame.sp > this.#arch.minFrameSize) {
       const locals = this.#bits(func, FUNCDATA_LocalsPointerMaps, map, 'locals');
       if (locals === undefined) notes.push('no map of locals: assembly without Go frames');
-      else words.push(...this.#words(varp - locals.count * w, locals.count, 'locals', locals));
+      else append(words, this.#words(varp - locals.count * w, locals.count, 'locals', locals));
     }
     if (func.args === ARGS_SIZE_UNKNOWN) notes.push('the size of the arguments is not known here (reflect)');
     else if (func.args > 0) {
       const args = this.#bits(func, FUNCDATA_ArgsPointerMaps, map, 'args');
       if (args === undefined) notes.push('no map of arguments');
-      else words.push(...this.#words(this.#argp(frame), args.count, 'args', args));
+      else append(words, this.#words(this.#argp(frame), args.count, 'args', args));
     }
     const how = notes.length > 0 && words.length === 0 ? 'no map' : 'precise';
     return { frame, how, note: notes.join('; '), words, objects: this.#objects(frame) };
@@ -185,14 +185,16 @@ export class StackScanner {
     const addr = this.#tables.funcdata(func, table);
     if (addr === undefined) return undefined;
     const memory = this.#memory;
-    const n = memory.readU32(addr) | 0;
-    const nbit = memory.readU32(addr + 4) | 0;
+    const name = (): string => `the ${what} pointer maps of ${func.name} at 0x${addr.toString(16)}`;
+    const n = naming(name, 'read', () => memory.readU32(addr)) | 0;
+    const nbit = naming(name, 'read', () => memory.readU32(addr + 4)) | 0;
     if (n <= 0) return undefined;
     if (nbit === 0) return NO_BITS;
     if (index >= n || nbit < 0 || nbit > MAX_WORDS)
       throw new TableError(`${what} pointer maps of ${func.name}`, 0, `map ${index} of ${n}, ${nbit} bits each`);
     const bytes = addr + 8 + index * ((nbit + 7) >> 3);
-    return { count: nbit, isSet: (i) => ((memory.readU8(bytes + (i >> 3)) >> (i & 7)) & 1) !== 0 };
+    const byteOf = (i: number): number => naming(name, 'read', () => memory.readU8(bytes + (i >> 3)));
+    return { count: nbit, isSet: (i) => ((byteOf(i) >> (i & 7)) & 1) !== 0 };
   }
 
   // Stack objects
@@ -206,18 +208,22 @@ export class StackScanner {
     const w = this.#arch.pointerSize;
     // In Go 1.17 the last field is a pointer to the pointer mask, afterwards an offset into rodata.
     const row = isBefore(this.#program.release, '1.18') && w === 8 ? 24 : 16;
-    const n = memory.readPointer(addr);
+    const name = (): string => `the stack objects of ${frame.func.name} at 0x${addr.toString(16)}`;
+    const n = naming(name, 'read', () => memory.readPointer(addr));
     if (n > MAX_OBJECTS) throw new TableError(`stack objects of ${frame.func.name}`, 0, `there are ${n}`);
     const objects: StackObject[] = [];
     for (let i = 0; i < n; i++) {
       const at = addr + w + i * row;
-      const off = memory.readU32(at) | 0;
-      objects.push({
-        addr: (off < 0 ? this.#varp(frame) : this.#argp(frame)) + off,
-        size: memory.readU32(at + 4) | 0,
-        // Negative where a program computes the mask.
-        pointerBytes: Math.abs(memory.readU32(at + 8) | 0),
-      });
+      const [off, size, pointers] = naming(name, 'read', () =>
+        [0, 4, 8].map((offset) => memory.readU32(at + offset) | 0),
+      ) as [number, number, number];
+      // Negative where a program computes the mask.
+      const pointerBytes = Math.abs(pointers);
+      if (pointerBytes > size) {
+        const problem = `an object of ${size} bytes has pointers in ${pointerBytes}`;
+        throw new TableError(`stack objects of ${frame.func.name}`, w + i * row, problem);
+      }
+      objects.push({ addr: (off < 0 ? this.#varp(frame) : this.#argp(frame)) + off, size, pointerBytes });
     }
     return objects;
   }
@@ -240,11 +246,18 @@ export class StackScanner {
       if (found === undefined || live.has(found.object)) continue;
       live.add(found.object);
       const words = this.#words(found.object.addr, found.object.pointerBytes / w, 'object');
-      added[found.index]!.push(...words);
-      pending.push(...words.map((word) => word.value));
+      for (const word of words) {
+        added[found.index]!.push(word);
+        pending.push(word.value);
+      }
     }
     return scanned.map((s, i) => ({ ...s, words: [...s.words, ...added[i]!] }));
   }
+}
+
+/** As `push(...more)`, which a frame of many words is too much for. */
+function append<T>(list: T[], more: readonly T[]): void {
+  for (const one of more) list.push(one);
 }
 
 /** The object that holds an address, in a list sorted by address. */

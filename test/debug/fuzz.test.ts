@@ -27,7 +27,7 @@ const DRIVE = 20_000;
 /** What may be thrown, each with where it was: an address, or a goroutine's. */
 const EXPECTED: readonly { readonly name: string; readonly says: RegExp }[] = [
   { name: GuestReadError.name, says: /^cannot (read|write) \S.* (of|at) .*0x[0-9a-f]+/ },
-  { name: TableError.name, says: / at offset 0x[0-9a-f]+: / },
+  { name: TableError.name, says: / at offset -?0x[0-9a-f]+: / },
   { name: SuspendError.name, says: /g status .* of g 0x[0-9a-f]+$|did not come to a safe-point: / },
   { name: GuestCallError.name, says: /\S/ },
 ];
