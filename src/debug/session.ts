@@ -349,6 +349,13 @@ export class Session {
     return { kind: 'limit', status: CHECK_FAILED, instructions, place: this.placeOf(this.machine.state.epc) };
   }
 
+  /** Executes one instruction, of whichever thread has its turn; returns how the program ended if it did. */
+  step(): SessionEnd | undefined {
+    if (this.#runOptions.interrupts !== undefined || this.interrupts.length > 0)
+      return this.advance(this.machine.instructions + 1);
+    return this.#ended(this.process.step());
+  }
+
   /** Runs until so many instructions have been executed in all, or a breakpoint; returns how the program ended if it did. */
   advance(until: number): SessionEnd | undefined {
     const interrupts = [...(this.#runOptions.interrupts ?? []), ...this.interrupts];

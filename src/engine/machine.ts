@@ -107,6 +107,13 @@ export class Machine {
     return 'budget';
   }
 
+  /** Executes one instruction, in the evaluator whatever has been compiled. */
+  step(): Stop {
+    this.#stretchEnd = this.instructions + 1;
+    this.memory.i32[REMAINING_WORD] = 1;
+    return this.#finish(this.#evaluate(undefined));
+  }
+
   /** Runs until the stretch is over or something stops it: compiled code where there is some, the evaluator elsewhere. */
   #stretch(): Stop {
     const compiler = this.#compiler;

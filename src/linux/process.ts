@@ -65,6 +65,11 @@ const count = (map: Map<string, number>, key: string): void => {
   map.set(key, (map.get(key) ?? 0) + 1);
 };
 
+/** A budget of one instruction for the evaluator, compiled code or not. */
+const ONE = 1;
+
+const STEPPED: Outcome = { kind: 'instructions' };
+
 export class Process {
   readonly kernel: Kernel;
   readonly machine: Machine;
@@ -78,6 +83,8 @@ export class Process {
   readonly #fired = new Map<InterruptSource, number>();
   /** Instruction count at which a breakpoint ended the last run. */
   #stoppedAt = -1;
+  /** While stepping: the instruction count up to which nothing happens but what the running thread does. */
+  #quietUntil = 0;
 
   private constructor(kernel: Kernel, times: HostTimes | undefined) {
     this.kernel = kernel;
@@ -115,6 +122,25 @@ export class Process {
     this.kernel.restore(snapshot);
     this.#fired.clear();
     this.#stoppedAt = -1;
+    this.#quietUntil = 0;
+  }
+
+  /**
+   * Executes one instruction, of whichever thread has its turn: what `run` does until one instruction later, without asking before
+   * each who runs next and what is due.
+   */
+  step(): Outcome {
+    const { kernel, machine } = this;
+    const now = machine.instructions;
+    const task = kernel.current;
+    const plain = machine.breakpoints === undefined && !machine.stopInCallSlots;
+    if (plain && now < this.#quietUntil && task !== undefined && !kernel.signals.deliverable(task)) {
+      this.#execute(task, ONE, undefined);
+      if (this.#quietUntil !== 0) return STEPPED;
+    }
+    const outcome = this.run({ until: now + 1 });
+    if (outcome.kind === 'instructions' && kernel.current !== undefined) this.#quietUntil = this.#nextEvent();
+    return outcome;
   }
 
   /** Runs until something of Outcome happens; may be called again after anything but an exit. */
@@ -130,6 +156,7 @@ export class Process {
 
   #run(options: RunOptions): Outcome {
     const { kernel, machine } = this;
+    this.#quietUntil = 0;
     const until = options.until ?? Number.POSITIVE_INFINITY;
     const interrupts = options.interrupts ?? [];
     for (;;) {
@@ -176,7 +203,7 @@ export class Process {
     }
   }
 
-  /** Lets the machine run and deals with what stopped it. */
+  /** Lets the machine run, or for ONE step, and deals with what stopped it. */
   #execute(task: Task, budget: number, onBreakpoint: RunOptions['onBreakpoint']): Outcome | undefined {
     const { kernel, machine } = this;
     const { state } = machine;
@@ -211,15 +238,17 @@ export class Process {
         core: false,
       });
     }
+    this.#quietUntil = 0;
     if (kernel.current === task) kernel.abi.exceptionReturn(machine);
     return undefined;
   }
 
   #runMachine(budget: number): Stop {
-    if (this.#times === undefined) return this.machine.run(budget);
+    const { machine } = this;
+    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget);
     const before = this.#times.enter('evaluating');
     try {
-      return this.machine.run(budget);
+      return budget === ONE ? machine.step() : machine.run(budget);
     } finally {
       this.#times.enter(before);
     }

@@ -1,0 +1,48 @@
+// Stepping through a process: the same execution as running it.
+
+import { expect, test } from 'vitest';
+import { Session } from '../../src/index.ts';
+import { type Goarch, loadFixture } from '../support/fixtures.ts';
+
+const open = (purpose: string, goarch: Goarch): Session =>
+  Session.open(loadFixture(purpose, goarch, '1.27'), { path: `/${purpose}`, engine: 'evaluate' });
+
+/** Every register, and which thread they are of. */
+const stateOf = (session: Session): string =>
+  `${session.tid} ${session.machine.instructions} ${Buffer.from(session.machine.state.save()).toString('hex')}`;
+
+// Timers, signals and several threads; faults that become signals.
+test.each([
+  ['timers', 'amd64'],
+  ['panics', 'mips'],
+] as const)('%s on %s: single steps are the run, instruction for instruction', (purpose, goarch) => {
+  const stepped = open(purpose, goarch);
+  const run = open(purpose, goarch);
+  const from = 250_000;
+  stepped.advance(from);
+  run.advance(from);
+  for (let at = from; at < from + 150_000; at++) {
+    const end = stepped.step();
+    if (end !== undefined) {
+      expect(run.run()).toEqual(end);
+      break;
+    }
+    // Each step is an instruction: where nothing can run, time skips until something can.
+    if (stepped.machine.instructions !== at + 1) expect(stepped.machine.instructions).toBe(at + 1);
+    if (at % 997 === 0) {
+      run.advance(at + 1);
+      expect(stateOf(stepped)).toBe(stateOf(run));
+    }
+  }
+  run.advance(stepped.machine.instructions);
+  expect(stateOf(stepped)).toBe(stateOf(run));
+  expect(stepped.process.stats.calls).toEqual(run.process.stats.calls);
+});
+
+test('the last step says how the program ended, and so does every one after it', () => {
+  const session = Session.open(loadFixture('notgo', 'mips', 'none'), { path: '/notgo' });
+  let end = session.step();
+  for (let i = 0; i < 100 && end === undefined; i++) end = session.step();
+  expect(end).toEqual({ kind: 'exit', status: 3 });
+  expect(session.step()).toEqual(end);
+});
