@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { GOARCHES, isaFor, RULES, SYSTEM_CALLS } from '../src/index.ts';
+import { compactRows, type Shown } from './ablation/table.ts';
 import { listFixtures } from './support/fixtures.ts';
 
 const path = new URL('../README.md', import.meta.url);
@@ -28,6 +29,13 @@ const GENERATED: Readonly<Record<string, () => string>> = {
         return [goarch, String(isaFor(goarch).clauses.length), String(calls), cells.join(', ')];
       }),
     ),
+  ablations: () => {
+    const shown = JSON.parse(readFileSync(new URL('ablation/table.json', import.meta.url), 'utf8')) as Shown[];
+    return table(
+      ['without', 'and what stands behind it', 'harm is shown on', 'for instance', 'what goes wrong'],
+      compactRows(shown),
+    );
+  },
   rules: () =>
     table(
       ['rule', 'Go releases', 'what differs'],

@@ -1,7 +1,7 @@
 // Shows ablations by sweeping, and writes the table of them.
 import { type SweepFailure, type SweepResult, sweep } from '../../src/index.ts';
 import { fixtureSpec, type Goarch, loadFixture } from '../support/fixtures.ts';
-import { type Ablation, UNSHOWN } from './cases.ts';
+import { type Ablation, ALL, MIPS, UNSHOWN } from './cases.ts';
 
 /** What removing a check did, on one program. */
 export interface Shown {
@@ -98,4 +98,43 @@ export function markdown(shown: readonly Shown[], ablations: readonly Ablation[]
     lines.push('');
   }
   return `${lines.join('\n').trimEnd()}\n`;
+}
+
+/** Sets of targets that a short table can name. */
+const SETS: readonly (readonly [name: string, goarches: readonly Goarch[]])[] = [
+  ['all five', ALL],
+  ['the four MIPS', MIPS],
+];
+
+/** The release and target whose row stands for all in the short table, where the check is shown there. */
+const TYPICAL = { release: '1.27', goarch: 'mips' };
+
+/** One row for each check: what was removed, where that is shown to do harm, and the harm on one target. */
+export function compactRows(shown: readonly Shown[]): string[][] {
+  const harmful = shown.filter((s) => s.harm !== undefined);
+  return [...new Set(shown.map((s) => s.check))].map((check) => {
+    const rows = harmful.filter((s) => s.check === check);
+    const behind = new Set(rows.map((s) => s.without.filter((c) => c !== check).join(' ')));
+    const alone = [...behind].map((text) => (text === '' ? 'nothing' : `\`${text}\``)).join(' or ');
+    const goarches = new Set(rows.map((s) => s.goarch));
+    const targets = SETS.find(([, all]) => all.length === goarches.size && all.every((g) => goarches.has(g)))?.[0];
+    const releases = [...new Set(rows.map((s) => s.release))].sort().join(', ');
+    const unshown = UNSHOWN.filter((u) => u.check === check).flatMap((u) => u.goarches);
+    const missing =
+      unshown.length === 0 ? '' : `; [not ${unshown.join(' ')}](test/ablation/README.md#${check.toLowerCase()})`;
+    const typical =
+      rows.find((s) => s.release === TYPICAL.release && s.goarch === TYPICAL.goarch) ??
+      rows.find((s) => s.goarch === TYPICAL.goarch) ??
+      rows[0];
+    const { func = '', at = 0, oracle = '', detail = '' } = typical?.harm ?? {};
+    return [
+      `\`${check}\``,
+      alone,
+      `${targets ?? [...goarches].join(' ')}, Go ${releases}${missing}`,
+      typical === undefined
+        ? ''
+        : `${typical.goarch} ${typical.release}, ${typical.fixture}: \`${cell(func)}\`, instruction ${at}`,
+      `${oracle}: ${cell(shortened(detail.replace('before the goroutine is back: ', '').replace(/; undisturbed: .*/, ''), 90))}`,
+    ];
+  });
 }
