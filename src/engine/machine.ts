@@ -164,21 +164,21 @@ export class Machine {
     i32[slotIndex] = 0;
   }
 
-  /** The instruction at PC, after the observer has seen it, or undefined where a breakpoint stops the run. */
+  /** The instruction at PC, or undefined where a breakpoint stops the run. */
   #fetch(low: number, high: number): Instruction | undefined {
     const pc = (high >>> 0) * 2 ** 32 + (low >>> 0);
     if (this.breakpoints?.has(pc) === true && !this.#passBreakpoint) return undefined;
     this.#passBreakpoint = false;
     const instruction = this.code.at(pc);
     if (instruction === undefined) throw new GuestTrap('illegal', 0);
-    this.observer?.(pc, instruction);
     return instruction;
   }
 
   #loop(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex } = this.state;
-    const plain = this.observer === undefined && this.breakpoints === undefined;
+    const plain = this.breakpoints === undefined;
+    const observed = this.observer !== undefined;
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
@@ -197,6 +197,7 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
+      if (observed) this.observer?.((high >>> 0) * 2 ** 32 + (low >>> 0), instruction);
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
         if (
@@ -224,7 +225,8 @@ export class Machine {
   #loopWithSlots(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex, pendingIndex, slotIndex } = this.state;
-    const plain = this.observer === undefined && this.breakpoints === undefined;
+    const plain = this.breakpoints === undefined;
+    const observed = this.observer !== undefined;
     const stopInCallSlots = this.stopInCallSlots;
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
@@ -244,6 +246,7 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
+      if (observed) this.observer?.((high >>> 0) * 2 ** 32 + (low >>> 0), instruction);
       const inSlot = i32[slotIndex] !== 0;
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
