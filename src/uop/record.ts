@@ -50,15 +50,15 @@ class Recorder implements Effects {
 
   finish(): OpList {
     const ops = this.#ops;
-    return {
-      ops,
-      temps: this.#temps,
-      branches: ops.some((o) => o.op === 'branch'),
-      terminal: ops.some((o) => (o.op === 'branch' || o.op === 'trap') && o.when === undefined),
-      accesses: ops.some((o) => o.op === 'load' || o.op === 'store'),
-      stores: ops.some((o) => o.op === 'store'),
-      traps: ops.some((o) => o.op === 'trap'),
-    };
+    let [branches, terminal, loads, stores, traps] = [false, false, false, false, false];
+    for (const o of ops) {
+      if (o.op === 'load') loads = true;
+      else if (o.op === 'store') stores = true;
+      else if (o.op === 'branch') branches = true;
+      else if (o.op === 'trap') traps = true;
+      if ((o.op === 'branch' || o.op === 'trap') && o.when === undefined) terminal = true;
+    }
+    return { ops, temps: this.#temps, branches, terminal, accesses: loads || stores, stores, traps };
   }
 
   #new(type: Type): Value {
@@ -136,20 +136,61 @@ class Recorder implements Effects {
     return dst;
   }
 
-  add = (a: Value, b: Value): Value => this.binary('add', a, b);
-  sub = (a: Value, b: Value): Value => this.binary('sub', a, b);
-  mul = (a: Value, b: Value): Value => this.binary('mul', a, b);
-  and = (a: Value, b: Value): Value => this.binary('and', a, b);
-  or = (a: Value, b: Value): Value => this.binary('or', a, b);
-  xor = (a: Value, b: Value): Value => this.binary('xor', a, b);
-  not = (a: Value): Value => this.binary('xor', a, this.const(this.#int(a), -1));
-  shl = (a: Value, n: Value): Value => this.binary('shl', a, n);
-  shr = (a: Value, n: Value): Value => this.binary('shr', a, n);
-  sar = (a: Value, n: Value): Value => this.binary('sar', a, n);
-  eq = (a: Value, b: Value): Value => this.compare('eq', a, b);
-  ne = (a: Value, b: Value): Value => this.compare('ne', a, b);
-  ltu = (a: Value, b: Value): Value => this.compare('ltu', a, b);
-  lts = (a: Value, b: Value): Value => this.compare('lts', a, b);
+  add(a: Value, b: Value): Value {
+    return this.binary('add', a, b);
+  }
+
+  sub(a: Value, b: Value): Value {
+    return this.binary('sub', a, b);
+  }
+
+  mul(a: Value, b: Value): Value {
+    return this.binary('mul', a, b);
+  }
+
+  and(a: Value, b: Value): Value {
+    return this.binary('and', a, b);
+  }
+
+  or(a: Value, b: Value): Value {
+    return this.binary('or', a, b);
+  }
+
+  xor(a: Value, b: Value): Value {
+    return this.binary('xor', a, b);
+  }
+
+  not(a: Value): Value {
+    return this.binary('xor', a, this.const(this.#int(a), -1));
+  }
+
+  shl(a: Value, n: Value): Value {
+    return this.binary('shl', a, n);
+  }
+
+  shr(a: Value, n: Value): Value {
+    return this.binary('shr', a, n);
+  }
+
+  sar(a: Value, n: Value): Value {
+    return this.binary('sar', a, n);
+  }
+
+  eq(a: Value, b: Value): Value {
+    return this.compare('eq', a, b);
+  }
+
+  ne(a: Value, b: Value): Value {
+    return this.compare('ne', a, b);
+  }
+
+  ltu(a: Value, b: Value): Value {
+    return this.compare('ltu', a, b);
+  }
+
+  lts(a: Value, b: Value): Value {
+    return this.compare('lts', a, b);
+  }
 
   select(condition: Value, a: Value, b: Value): Value {
     if (a.type !== b.type) throw new EffectError(`select between ${a.type} and ${b.type}`);
@@ -165,11 +206,25 @@ class Recorder implements Effects {
     return dst;
   }
 
-  wrap = (a: Value): Value => this.#convert('wrap', 'i64', 'i32', a);
-  extendS = (a: Value): Value => this.#convert('extendS', 'i32', 'i64', a);
-  extendU = (a: Value): Value => this.#convert('extendU', 'i32', 'i64', a);
-  widen = (a: Value): Value => this.#convert('widen', 'i32', 'i64', a);
-  narrow = (a: Value): Value => this.#convert('narrow', 'i64', 'i32', a);
+  wrap(a: Value): Value {
+    return this.#convert('wrap', 'i64', 'i32', a);
+  }
+
+  extendS(a: Value): Value {
+    return this.#convert('extendS', 'i32', 'i64', a);
+  }
+
+  extendU(a: Value): Value {
+    return this.#convert('extendU', 'i32', 'i64', a);
+  }
+
+  widen(a: Value): Value {
+    return this.#convert('widen', 'i32', 'i64', a);
+  }
+
+  narrow(a: Value): Value {
+    return this.#convert('narrow', 'i64', 'i32', a);
+  }
 
   #wide(op: 'divu128' | 'remu128', hi: Value, lo: Value, divisor: Value): Value {
     for (const v of [hi, lo, divisor]) this.#want('i64', v);
@@ -178,8 +233,13 @@ class Recorder implements Effects {
     return dst;
   }
 
-  divu128 = (hi: Value, lo: Value, divisor: Value): Value => this.#wide('divu128', hi, lo, divisor);
-  remu128 = (hi: Value, lo: Value, divisor: Value): Value => this.#wide('remu128', hi, lo, divisor);
+  divu128(hi: Value, lo: Value, divisor: Value): Value {
+    return this.#wide('divu128', hi, lo, divisor);
+  }
+
+  remu128(hi: Value, lo: Value, divisor: Value): Value {
+    return this.#wide('remu128', hi, lo, divisor);
+  }
 
   #accessType(bytes: AccessBytes, type: Type): void {
     const fits = bytes === 16 ? type === 'v128' : bytes === 8 ? type === 'i64' : type !== 'v128';
