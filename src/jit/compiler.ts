@@ -57,6 +57,16 @@ interface Entry {
   readonly number: number;
 }
 
+/** What is known of a function that was compiled. */
+interface Known {
+  /** Addresses at which it is to be entered besides. */
+  readonly also: number[];
+  /** Indirect jumps to addresses in it that are no entries. */
+  readonly jumps: Map<number, number>;
+  /** How often it was compiled. */
+  compiled: number;
+}
+
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
   readonly #extents: FunctionExtents | undefined;
@@ -79,8 +89,8 @@ class JitCompiler implements Compiler {
   /** By number: what `-heat` says. Number 0 is unused. */
   #entries: (Entry | undefined)[] = [undefined];
   readonly #byPc = new Map<number, Entry>();
-  /** Starts of the units that exist, with the addresses inside at which entry was asked for besides, and how often each was compiled. */
-  readonly #units = new Map<number, { readonly also: readonly number[]; readonly compiled: number }>();
+  /** What is known of the functions that were compiled, by start. */
+  readonly #units = new Map<number, Known>();
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
   #nextSlot = 0;
@@ -89,7 +99,6 @@ class JitCompiler implements Compiler {
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
   #exitPcs: number[] = [0];
   #exitUndone: number[] = [0];
-  #exitArrives: boolean[] = [false];
   /** Addresses to be compiled. */
   #pending: number[] = [];
   readonly #flagSteps: (readonly Step[] | undefined)[] = [];
@@ -145,7 +154,7 @@ class JitCompiler implements Compiler {
       this.#computeFlags();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if ((exit === 0 || this.#exitArrives[exit]!) && !this.#byPc.has(state.pc)) {
+      if (exit === 0 && !this.#byPc.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
         if (!this.#byPc.has(state.pc)) return;
       }
@@ -169,7 +178,19 @@ class JitCompiler implements Compiler {
   #arriveFromCompiled(pc: number): void {
     if (pc % this.#parts.isa.quantum !== 0) return;
     try {
-      this.arrived(pc, this.#parts.code.page(pc));
+      if (this.arrived(pc, this.#parts.code.page(pc))) return;
+      const unit = this.#units.get(this.#extentOf(pc).start);
+      if (unit === undefined) return;
+      // Its function is compiled: this is the target of a switch, or was cold until now, and becomes an entry, so that the code that
+      // came here finds the new one.
+      const jumps = (unit.jumps.get(pc) ?? 0) + 1;
+      unit.jumps.set(pc, jumps);
+      const { jumpThreshold } = this.#policy;
+      if (jumps === jumpThreshold) {
+        unit.also.push(pc);
+        this.#pending.push(pc);
+      }
+      if (jumps === 4 * jumpThreshold) this.#compile(this.#takePending(0));
     } catch (error) {
       if (!(error instanceof GuestFault)) throw error;
     }
@@ -219,7 +240,6 @@ class JitCompiler implements Compiler {
     this.#entries = [undefined];
     this.#exitPcs = [0];
     this.#exitUndone = [0];
-    this.#exitArrives = [false];
     this.#pending = [];
     this.#byPc.clear();
     this.#units.clear();
@@ -264,9 +284,8 @@ class JitCompiler implements Compiler {
     return cell;
   }
 
-  #exit(pc: number, undone: number, arrives: boolean): number {
+  #exit(pc: number, undone: number): number {
     this.#exitUndone.push(undone);
-    this.#exitArrives.push(arrives);
     return this.#exitPcs.push(pc) - 1;
   }
 
@@ -287,17 +306,20 @@ class JitCompiler implements Compiler {
 
   #plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
     const { code, isa } = this.#parts;
-    const known = this.#units.get(start) ?? { also: [], compiled: 0 };
-    const { also } = known;
-    if (also.length > this.#policy.maxExtraEntries) return undefined;
-    const wanted = [...also, ...pcs.filter((pc) => pc !== start && !also.includes(pc))];
-    const prunes = known.compiled < this.#policy.prunings;
+    let unit = this.#units.get(start);
+    if (unit === undefined) {
+      unit = { also: [], jumps: new Map(), compiled: 0 };
+      this.#units.set(start, unit);
+    }
+    if (unit.compiled >= this.#policy.maxCompilations) return undefined;
+    const { also } = unit;
+    const prunes = unit.compiled < this.#policy.prunings;
     const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = findBlocks(code, [start, ...wanted], extent, isa.variant.delaySlot, cold);
+    const { blocks, resumes } = findBlocks(code, [start, ...also, ...pcs], extent, isa.variant.delaySlot, cold);
     if (blocks.length > this.#policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
-    this.#units.set(start, { also: wanted, compiled: known.compiled + 1 });
-    return plan(start, wanted, blocks, resumes);
+    unit.compiled++;
+    return plan(start, also, pcs, blocks, resumes);
   }
 
   /** Never arrived at by the evaluator. */
@@ -377,7 +399,7 @@ class JitCompiler implements Compiler {
     const links = {
       near: (pc: number) => near.get(pc),
       cell: (pc: number) => this.#cell(pc),
-      exit: (pc: number, undone: number, arrives: boolean) => this.#exit(pc, undone, arrives),
+      exit: (pc: number, undone: number) => this.#exit(pc, undone),
     };
     const bodies = plans.map((p) => ({ type: UNIT_TYPE, body: new Unit(isa, this.#usages, p, links).emit() }));
     const tableStart = this.#nextSlot;

@@ -13,8 +13,10 @@ export interface Policy {
   readonly batchInstructions: number;
   /** How far from an address its function may reach where no table tells, in bytes. */
   readonly reach: number;
-  /** How often a function may be compiled again to be entered at one more address. */
-  readonly maxExtraEntries: number;
+  /** Jumps from compiled code to an address in a compiled function by which it becomes an entry; four times as many, and it is done at once. */
+  readonly jumpThreshold: number;
+  /** How often a function may be compiled: again for each part of it that proves hot later. */
+  readonly maxCompilations: number;
   /** How often a function is compiled without the blocks that were never executed. */
   readonly prunings: number;
   /** A function of more blocks than this stays with the evaluator: its nesting would exhaust the host's stack, ours and V8's. */
@@ -32,8 +34,9 @@ export const POLICY: Policy = {
   alongThreshold: 50,
   batchInstructions: 4000,
   reach: 0x8000,
-  maxExtraEntries: 16,
-  prunings: 4,
+  jumpThreshold: 100,
+  maxCompilations: 24,
+  prunings: 6,
   maxBlocks: 1200,
   cacheInstructions: 600_000,
   slice: 4_000_000,

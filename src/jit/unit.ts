@@ -30,11 +30,8 @@ const DEPTH = 2;
 export interface Links {
   /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
   near(pc: number): { readonly index: number; readonly entry: number } | undefined;
-  /**
-   * A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. `arrives` where the code there is
-   * missing only because it was never executed.
-   */
-  exit(pc: number, undone: number, arrives: boolean): number;
+  /** A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. */
+  exit(pc: number, undone: number): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }
@@ -86,24 +83,50 @@ export function successorsOf(flow: Flow): readonly number[] {
   }
 }
 
-/** Decides where a unit can be entered. */
+/** Decides where a unit can be entered: at its start, `also`, where control comes back, at loops, and so that each of `reach` is reached. */
 export function plan(
   start: number,
   also: readonly number[],
+  reach: readonly number[],
   blocks: readonly Block[],
   resumes: readonly number[],
 ): Plan {
   const index = new Map(blocks.map((b, i) => [b.pc, i]));
   const entries = new Set<number>([start]);
-  for (const pc of [...also, ...resumes]) if (index.has(pc)) entries.add(pc);
-  for (const block of blocks) {
-    if (block.flow.kind === 'branch' && block.flow.transfer === 'call' && index.has(block.flow.next))
-      entries.add(block.flow.next);
+  const add = (pc: number): void => {
+    const i = index.get(pc);
+    if (i === undefined) return;
+    // A block left out returns its own address, to be looked up: it must not be found here.
+    const { flow } = blocks[i]!;
+    if (flow.kind !== 'leave' || !flow.cold) entries.add(pc);
+  };
+  for (const pc of also) add(pc);
+  for (const pc of resumes) add(pc);
+  for (const { flow } of blocks) if (flow.kind === 'branch' && flow.transfer === 'call') add(flow.next);
+  if (reach.length > 0) {
+    const reached = new Set<number>();
+    for (const pc of entries) mark(pc, blocks, index, reached);
+    for (const pc of reach) {
+      if (reached.has(pc) || !index.has(pc)) continue;
+      entries.add(pc);
+      mark(pc, blocks, index, reached);
+    }
   }
   const { analysis } = baseGraph(blocks, index, [...entries]);
   for (const header of analysis.loops.keys()) if (header !== ROOT) entries.add(blocks[header - 1]!.pc);
   const instructions = blocks.reduce((sum, b) => sum + b.count, 0);
   return { start, blocks, entries: [...entries], instructions };
+}
+
+/** Adds what can be reached from a block to `reached`, by address. */
+function mark(from: number, blocks: readonly Block[], index: ReadonlyMap<number, number>, reached: Set<number>): void {
+  const work = [from];
+  for (let pc = work.pop(); pc !== undefined; pc = work.pop()) {
+    const i = index.get(pc);
+    if (i === undefined || reached.has(pc)) continue;
+    reached.add(pc);
+    work.push(...successorsOf(blocks[i]!.flow));
+  }
 }
 
 /** The blocks as nodes 1 … n under a root that leads to each place from outside. Irreducible edges are cut, their targets rooted. */
@@ -122,12 +145,11 @@ function baseGraph(
     successors.push(nodes);
   }
   // The loops are those of the function as it is; returns from calls come in besides. So only what nothing else reaches is rooted.
-  successors[ROOT]!.push(index.get(outside[0]!)! + 1);
-  for (;;) {
-    const reached = analyse(successors);
-    const missing = outside.map((pc) => index.get(pc)! + 1).find((node) => reached.order[node] === -1);
-    if (missing === undefined) break;
-    successors[ROOT]!.push(missing);
+  const reached = new Set<number>();
+  for (const pc of outside) {
+    if (reached.has(pc)) continue;
+    successors[ROOT]!.push(index.get(pc)! + 1);
+    mark(pc, blocks, index, reached);
   }
   const cut: [number, number][] = [];
   for (;;) {
@@ -289,7 +311,11 @@ export class Unit implements Surroundings {
     code.i32(0);
     code.get(this.#exit);
     code.memory(OP.i32_store, LEFT_FLAG);
+    // No caller may take what is left in the local for the address that it waits for.
     this.#word(-1);
+    code.get(this.#result);
+    code.get(this.#exit);
+    code.op(OP.select);
     code.get(LEFT_BUDGET);
     return code.body();
   }
@@ -539,7 +565,10 @@ export class Unit implements Surroundings {
     }
     this.#executed = executed;
     if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
-    else if (block.flow.kind === 'leave') this.#leaveAt(block.flow.at, executed, block.flow.cold);
+    else if (block.flow.kind === 'leave') {
+      if (block.flow.cold) this.#returnTo(block.flow.at);
+      else this.#leaveAt(block.flow.at, executed);
+    }
   }
 
   /** The slot of a branch, then the transfer. */
@@ -700,7 +729,7 @@ export class Unit implements Surroundings {
   }
 
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
-  #leaveAt(pc: number, executed: number, arrives = false): void {
+  #leaveAt(pc: number, executed: number): void {
     const { code } = this;
     if (this.#pending !== undefined) {
       const { control } = this.#isa.registers;
@@ -711,11 +740,23 @@ export class Unit implements Surroundings {
       code.i32(1);
       code.memory(OP.i32_store, STATE + control.slot.offset);
     }
-    code.i32(this.#links.exit(pc, this.#block.count - executed, arrives));
+    code.i32(this.#links.exit(pc, this.#block.count - executed));
     code.set(this.#exit);
+    this.#branchToStub();
+  }
+
+  /** Stores what is dirty out of line, and returns. */
+  #branchToStub(): void {
     const stub = this.#stubFor(this.#dirtyNow);
     if (stub >= 0) this.#stubUsed[stub] = true;
-    code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
+    this.code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
+  }
+
+  /** Returns `pc` out of line: to whatever is there by now. */
+  #returnTo(pc: number): void {
+    this.#word(pc);
+    this.code.set(this.#result);
+    this.#branchToStub();
   }
 
   /** To a known address: a block of this unit, or another unit in tail position. */
