@@ -18,7 +18,15 @@ export { Inspector, type Root, type ScannedStackFrame, type Target } from './deb
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { readProgramFile } from './debug/program-file.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
-export { type Go, InputError, Session, type SessionEnd, type SessionOptions, type Stats } from './debug/session.ts';
+export {
+  type Go,
+  InputError,
+  Session,
+  type SessionEnd,
+  type SessionOptions,
+  type SessionSnapshot,
+  type Stats,
+} from './debug/session.ts';
 export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
 export type { OracleName, SweepFailure, SweepOptions, SweepProgress, SweepResult } from './debug/sweep.ts';
 export { sweep } from './debug/sweep-jobs.ts';

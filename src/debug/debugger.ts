@@ -8,7 +8,7 @@ import type { Verdict } from '../goruntime/safe-points.ts';
 import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, type ThreadView } from '../goruntime/view.ts';
 import type { Interrupt } from './host-handler.ts';
-import type { Go, Session, SessionEnd } from './session.ts';
+import type { Go, Session, SessionEnd, SessionSnapshot } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /** How a movement ended: where it wanted to go, or because the program did. */
@@ -29,7 +29,7 @@ export class Debugger {
   readonly session: Session;
   readonly #machine: Machine;
   readonly #thread: Thread;
-  readonly #marks: { readonly at: number; readonly restore: () => void }[] = [];
+  readonly #marks: { readonly at: number; readonly snapshot: SessionSnapshot }[] = [];
 
   constructor(session: Session) {
     this.session = session;
@@ -48,11 +48,10 @@ export class Debugger {
   }
 
   #mark(): void {
-    const { session } = this;
-    const snapshot = session.save();
-    this.#marks.push({ at: this.instructions, restore: () => session.restore(snapshot) });
+    this.#marks.push({ at: this.instructions, snapshot: this.session.save() });
     // The oldest marks thin out, the first excepted: it is where stepping back can always start.
-    if (this.#marks.length > MOST_MARKS) this.#marks.splice(1, 1);
+    if (this.#marks.length > MOST_MARKS)
+      for (const { snapshot } of this.#marks.splice(1, 1)) this.session.drop(snapshot);
   }
 
   /** Executes `count` instructions, of whichever threads have their turn. */
@@ -63,7 +62,7 @@ export class Debugger {
   #forward(target: number): Moved {
     while (this.instructions < target) {
       const next = Math.min(target, this.#marks.at(-1)!.at + MARK_EVERY);
-      const end = this.session.advance(Math.max(next, this.instructions + 1));
+      const end = next > this.instructions + 1 ? this.session.advance(next) : this.session.step();
       if (end !== undefined) return { kind: 'ended', end };
       if (this.instructions >= this.#marks.at(-1)!.at + MARK_EVERY) this.#mark();
     }
@@ -74,7 +73,7 @@ export class Debugger {
   back(count = 1): void {
     const target = Math.max(this.instructions - count, this.#marks[0]!.at);
     while (this.#marks.length > 1 && this.#marks.at(-1)!.at > target) this.#marks.pop();
-    this.#marks.at(-1)!.restore();
+    this.session.restore(this.#marks.at(-1)!.snapshot);
     this.#forward(target);
   }
 
