@@ -1,5 +1,6 @@
 // The entry: declares the commands, and turns every error into one line and an exit status.
 
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { GuestReadError, TableError } from '../src/index.ts';
 import { benchCommand } from './commands/bench.ts';
@@ -15,6 +16,7 @@ import { stepCommand } from './commands/step.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { syscallsCommand } from './commands/syscalls.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { examples } from './options.ts';
 import { EXIT_BAD_INPUT, EXIT_FINE, type Output, PROCESS_OUTPUT, UserError } from './output.ts';
 
 /** Runs one command line. Resolves to the exit status. */
@@ -28,6 +30,15 @@ export async function main(args: readonly string[], output: Output = PROCESS_OUT
       'Run real Go programs for amd64 and MIPS under a deterministic emulator, and preempt them at any instruction.',
     )
     .version('0.1.0')
+    .addHelpText(
+      'after',
+      examples(
+        ['run ./hello.mips', 'run a program'],
+        ['run --preempt every=1009 --stats - ./hello.mips', 'preempt it, and count'],
+        ['explain ./a.out main.go:42', 'may it be preempted there, and why not?'],
+        ["sweep --func '^main\\.' ./a.out", 'preempt it everywhere, and check what comes of it'],
+      ),
+    )
     .enablePositionalOptions()
     .showHelpAfterError(false);
   for (const make of [
@@ -77,7 +88,14 @@ function usageError(text: string, command: string): string {
     .replace(/^error: /, '')
     .trim()
     .replace(/\.$/, '')
-    .replaceAll('\n', ' ');
+    .replaceAll('\n', ' ')
+    .replace(
+      /^option '(--[\w-]+)[^']*' argument '(.*?)' is invalid\. (Allowed)?/,
+      (_all, option, value, allowed) => `${option} ${value}: ${allowed === undefined ? '' : 'allowed'}`,
+    )
+    .replace(/^command-argument value '(.*?)' is invalid for argument '(\w+)'\. Allowed/, '$2 $1: allowed');
+  const file = /^unknown command '(.*?)'/.exec(message)?.[1];
+  if (file !== undefined && existsSync(file)) return `safepoint: ${file} is no command; try safepoint run ${file}\n`;
   const help = command === 'safepoint' ? 'safepoint --help' : `safepoint ${command} --help`;
   return `safepoint: ${message}; try ${help}\n`;
 }

@@ -1,6 +1,6 @@
 // Options that several commands share, each read in one place.
 
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CHECKS, type CheckId, type GoProgram, type Rules } from '../src/index.ts';
 import { UserError } from './output.ts';
 
@@ -33,6 +33,50 @@ export function rulesOf(program: GoProgram, name: string): Rules {
 }
 
 export const jsonOption = (): Option => new Option('--json', 'print one JSON document on stdout');
+
+const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
+
+function variable(text: string, before: readonly string[]): readonly string[] {
+  if (!/^[^=]+=/.test(text)) throw new InvalidArgumentError('wanted NAME=VALUE.');
+  return [...before, text];
+}
+
+// How a program is run, wherever it is.
+
+export const cpusOption = (): Option =>
+  new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1);
+
+export const seedOption = (): Option =>
+  new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0);
+
+export const envOption = (): Option =>
+  new Option('--env <name=value>', 'an environment variable; the host passes on none (repeatable)')
+    .argParser(variable)
+    .default([], 'none');
+
+/** @param preset directories that are mapped unless the option says otherwise */
+export const dirOption = (preset: readonly string[] = []): Option =>
+  new Option('--dir <host[:guest][:ro]>', 'let the program see a directory of the host (repeatable)')
+    .argParser(collect)
+    .default(preset, preset.join(' ') || 'none');
+
+/** Text below a command's options: command lines to begin with, and what they do. */
+export function examples(...lines: readonly (readonly [command: string, does: string])[]): string {
+  const width = Math.max(...lines.map(([command]) => command.length));
+  const rows = lines.map(([command, does]) => `  safepoint ${command.padEnd(width)}  # ${does}`);
+  return `\nExamples:\n${rows.join('\n')}`;
+}
+
+/**
+ * What a person must be told who wrote an option of the command's after the program's name, where it is the program's.
+ * Undefined if nobody did.
+ */
+export function misplaced(command: Command, args: readonly string[]): string | undefined {
+  const own = command.options.map((option) => option.long);
+  const found = args.find((arg) => own.includes(arg.split('=', 1)[0]));
+  if (found === undefined) return undefined;
+  return `note: ${found} stands after the program's name, and is given to the program; options of safepoint stand before it\n`;
+}
 
 /** A whole number from `min` up. */
 export const wholeNumber =

@@ -59,6 +59,19 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('');
 }
 
+/**
+ * A bar, what has been done, and how long the rest will take.
+ * @param done from 0 to 1
+ * @param seconds since it began
+ */
+export function progressBar(done: number, what: string, seconds: number): string {
+  const width = 24;
+  const full = Math.max(0, Math.min(width, Math.round(done * width)));
+  const left = done > 0 ? Math.round((seconds / done) * (1 - done)) : 0;
+  const time = left >= 120 ? `${Math.round(left / 60)} min` : `${left} s`;
+  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}] ${what}, ${time} left`;
+}
+
 const SHOW_AFTER_MS = 1000;
 const SHOW_EVERY_MS = 200;
 

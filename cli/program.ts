@@ -6,6 +6,7 @@ import {
   GoProgram,
   InputError,
   type Listed,
+  LocationError,
   NotGoError,
   readElf,
   readProgramFile,
@@ -49,7 +50,9 @@ export function userErrors<T>(path: string, open: () => T): T {
   try {
     return open();
   } catch (error) {
-    if (error instanceof InputError) throw new UserError(`${path}: ${error.message}`);
+    if (error instanceof InputError || error instanceof LocationError) {
+      throw new UserError(`${path}: ${error.message}`);
+    }
     throw error;
   }
 }

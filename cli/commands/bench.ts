@@ -8,7 +8,7 @@ import { GOARCHES, type Goarch } from '../../src/index.ts';
 import { esbuildJobs, FIXTURE_JOBS, fixtureJobs, type Job } from '../bench/jobs.ts';
 import { type Basis, type Measured, meanRatio, measure, type Parties, ratio } from '../bench/measure.ts';
 import { others, ours } from '../bench/runners.ts';
-import { jsonOption, wholeNumber } from '../options.ts';
+import { examples, jsonOption, wholeNumber } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, type Output, Progress, table, UserError } from '../output.ts';
 import { openElf } from '../program.ts';
 
@@ -85,6 +85,14 @@ export function benchCommand(
       new Option('--env <name=value>', "PROG's environment (repeatable)").argParser(collect).default([], 'none'),
     )
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['bench --short', 'a few minutes: three jobs, one round'],
+        ['bench --goarch mips --jobs json --cpu', 'one job on one target, by CPU time'],
+        ['bench ./a.out arg', 'a program of your own'],
+      ),
+    )
     .addHelpText(
       'after',
       '\nRatios are their time by ours: above 1 we are faster. The exit status is 1 where an answer is wrong.',

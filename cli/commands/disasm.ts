@@ -2,6 +2,7 @@
 
 import { Command } from 'commander';
 import { instructionsOf, isaFor } from '../../src/index.ts';
+import { examples } from '../options.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
 import { openGoProgram, textOf } from '../program.ts';
 import { functionsOf } from './map.ts';
@@ -11,10 +12,11 @@ export function disasmCommand(output: Output, done: (status: number) => void): C
     .description('the instructions of a function, or of the whole program')
     .argument('<PROG>', 'a Go program')
     .argument('[FUNC]', 'a function, or a regular expression over names; all functions when absent')
+    .addHelpText('after', examples(['disasm ./a.out main.work', 'one function, with its source lines']))
     .action((path: string, name: string | undefined) => {
       const program = openGoProgram(path);
       const isa = isaFor(program.arch.goarch);
-      for (const f of functionsOf(program, name)) {
+      for (const f of functionsOf(path, program, name)) {
         const rows: string[][] = [];
         let lastSource = '';
         for (const listed of instructionsOf(isa, program.image, f.entry, f.end)) {

@@ -1,26 +1,16 @@
 // `safepoint explain`: the verdict at a place, check by check.
 
 import { Command, Option } from 'commander';
-import { type CheckId, type GoProgram, LocationError, SafePoints } from '../../src/index.ts';
-import { address, jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
-import { EXIT_FINE, hex, type Output, table, UserError } from '../output.ts';
-import { openGoProgram } from '../program.ts';
+import { type CheckId, SafePoints } from '../../src/index.ts';
+import { address, examples, jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
+import { EXIT_FINE, hex, type Output, table } from '../output.ts';
+import { openGoProgram, userErrors } from '../program.ts';
 
 interface Options {
   readonly lr?: number;
   readonly rules: string;
   readonly without: ReadonlySet<CheckId>;
   readonly json?: boolean;
-}
-
-/** PCs that a LOC names. @throws UserError */
-export function pcsOf(program: GoProgram, loc: string): readonly number[] {
-  try {
-    return program.locate(loc).pcs;
-  } catch (error) {
-    if (error instanceof LocationError) throw new UserError(error.message);
-    throw error;
-  }
 }
 
 export function explainCommand(output: Output, done: (status: number) => void): Command {
@@ -38,11 +28,19 @@ export function explainCommand(output: Output, done: (status: number) => void): 
     .addOption(jsonOption())
     .addHelpText(
       'after',
+      examples(
+        ['explain ./a.out main.go:42', 'may a goroutine be preempted there?'],
+        ['explain --lr 0xc50a4 ./a.mips 0xc509c', 'between a MIPS call and its delay slot (LR is PC+8)'],
+        ['explain --rules 1.19 --json ./a.out main.work+0x1c', 'as another release would judge'],
+      ),
+    )
+    .addHelpText(
+      'after',
       '\nThe checks of goroutine, M and stack need a running program; `run --preempt` and `step` make them.',
     )
     .action((path: string, loc: string, options: Options) => {
       const program = openGoProgram(path);
-      const pcs = pcsOf(program, loc);
+      const { pcs } = userErrors(path, () => program.locate(loc));
       const pc = pcs[0]!;
       const rules = rulesOf(program, options.rules);
       const points = new SafePoints(program.tables, program.arch, { rules, without: options.without });

@@ -1,6 +1,7 @@
 // `safepoint funcs`: the functions of a program.
 
 import { Command } from 'commander';
+import { examples } from '../options.ts';
 import { EXIT_FINE, hex, type Output } from '../output.ts';
 import { openGoProgram } from '../program.ts';
 import { functionsOf } from './map.ts';
@@ -10,9 +11,10 @@ export function funcsCommand(output: Output, done: (status: number) => void): Co
     .description('the functions of a program: address, size, frame, name')
     .argument('<PROG>', 'a Go program')
     .argument('[FUNC]', 'a function, or a regular expression over names')
+    .addHelpText('after', examples(["funcs ./a.out '^main\\.'", 'the functions of package main']))
     .action((path: string, name: string | undefined) => {
       const program = openGoProgram(path);
-      for (const f of functionsOf(program, name)) {
+      for (const f of functionsOf(path, program, name)) {
         const size = String(f.end - f.entry).padStart(7);
         const frame = String(program.tables.funcMaxSPDelta(f)).padStart(6);
         const kind = f.funcIDName !== undefined && f.funcIDName !== 'normal' ? `  (${f.funcIDName})` : '';

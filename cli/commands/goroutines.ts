@@ -13,7 +13,17 @@ import {
   Session,
   Suspender,
 } from '../../src/index.ts';
-import { jsonOption, rulesOption, wholeNumber } from '../options.ts';
+import {
+  cpusOption,
+  dirOption,
+  envOption,
+  examples,
+  jsonOption,
+  misplaced,
+  rulesOption,
+  seedOption,
+  wholeNumber,
+} from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, UserError } from '../output.ts';
 import { readProgram, userErrors } from '../program.ts';
 import { describeEnd } from './run.ts';
@@ -47,8 +57,6 @@ function place(text: string): Place {
   throw new InvalidArgumentError('wanted LOC[,hit=K]: 0xADDR, func, func+0xOFF or file.go:LINE.');
 }
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-
 export function goroutinesCommand(output: Output, done: (status: number) => void): Command {
   return new Command('goroutines')
     .description('run to a place, suspend every goroutine there, and show their safe-points, stacks and roots')
@@ -61,13 +69,21 @@ export function goroutinesCommand(output: Output, done: (status: number) => void
     .option('--run', 'suspend them in the program itself, resume them, and run it to its end')
     .addOption(jsonOption())
     .addOption(rulesOption())
-    .addOption(new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1))
-    .addOption(new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0))
-    .addOption(
-      new Option('--dir <host[:guest][:ro]>', 'let the program see a directory').argParser(collect).default([]),
+    .addOption(cpusOption())
+    .addOption(seedOption())
+    .addOption(dirOption())
+    .addOption(envOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['goroutines --at main.work ./a.out', 'where each one stands when main.work is reached'],
+        ['goroutines --at main.go:42,hit=3 --goid 1 --scan ./a.out', 'stack and roots of one'],
+        ['goroutines --at main.work --run --json ./a.out', "as the program's own collector would, and on to the end"],
+      ),
     )
-    .addOption(new Option('--env <name=value>', 'an environment variable').argParser(collect).default([]))
-    .action((path: string, args: readonly string[], options: Options) => {
+    .action((path: string, args: readonly string[], options: Options, command: Command) => {
+      const note = misplaced(command, args);
+      if (note !== undefined) output.err(`safepoint: ${path}: ${note}`);
       done(show(path, args, options, output));
     });
 }

@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { GoProgram, NotGoError } from '../../src/index.ts';
-import { jsonOption } from '../options.ts';
+import { examples, jsonOption } from '../options.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
 import { openElf } from '../program.ts';
 
@@ -11,6 +11,7 @@ export function infoCommand(output: Output, done: (status: number) => void): Com
     .description('what a program is: target, Go release, tables, and which rules decide')
     .argument('<PROG>', 'a static ELF program')
     .addOption(jsonOption())
+    .addHelpText('after', examples(['info ./a.out', 'which release built it, and which rules decide']))
     .action((path: string, options: { readonly json?: boolean }) => {
       const elf = openElf(path);
       let program: GoProgram | undefined;

@@ -2,12 +2,14 @@
 
 import { Argument, Command } from 'commander';
 import { GOARCHES, type Goarch, isaFor } from '../../src/index.ts';
+import { examples } from '../options.ts';
 import { EXIT_FINE, type Output, table } from '../output.ts';
 
 export function isaCommand(output: Output, done: (status: number) => void): Command {
   return new Command('isa')
     .description('the instructions that are supported, by family')
     .addArgument(new Argument('[GOARCH]', 'one target; a summary of all when absent').choices(GOARCHES))
+    .addHelpText('after', examples(['isa', 'how many, by family'], ['isa mips64le', 'each with its bit pattern']))
     .action((goarch: Goarch | undefined) => {
       if (goarch !== undefined) {
         output.out(table(isaFor(goarch).clauses.map((c) => [c.family, c.name, c.pattern])));

@@ -8,12 +8,11 @@ import {
   type GoProgram,
   instructionsOf,
   isaFor,
-  LocationError,
   SafePoints,
 } from '../../src/index.ts';
-import { jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
-import { EXIT_FINE, hex, type Output, Progress, table, UserError } from '../output.ts';
-import { openGoProgram, textOf } from '../program.ts';
+import { examples, jsonOption, rulesOf, rulesOption, withoutOption } from '../options.ts';
+import { EXIT_FINE, hex, type Output, Progress, table } from '../output.ts';
+import { openGoProgram, textOf, userErrors } from '../program.ts';
 
 interface Options {
   readonly rules: string;
@@ -22,14 +21,9 @@ interface Options {
 }
 
 /** Functions by exact name, else by regular expression over names; all when no name is given. @throws UserError */
-export function functionsOf(program: GoProgram, name: string | undefined): readonly Func[] {
+export function functionsOf(path: string, program: GoProgram, name: string | undefined): readonly Func[] {
   if (name === undefined) return [...program.tables.funcs()];
-  try {
-    return functionsNamed(program.tables, name);
-  } catch (error) {
-    if (error instanceof LocationError) throw new UserError(error.message);
-    throw error;
-  }
+  return userErrors(path, () => functionsNamed(program.tables, name));
 }
 
 export function mapCommand(output: Output, done: (status: number) => void): Command {
@@ -40,12 +34,20 @@ export function mapCommand(output: Output, done: (status: number) => void): Comm
     .addOption(rulesOption())
     .addOption(withoutOption())
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['map ./a.out main.work', 'each instruction of a function, and why not'],
+        ["map ./a.out '^mypkg\\.'", 'a package'],
+        ['map --without prefix --json ./a.out', 'all of a program, as it would be without a check'],
+      ),
+    )
     .action((path: string, name: string | undefined, options: Options) => {
       const program = openGoProgram(path);
       const isa = isaFor(program.arch.goarch);
       const rules = rulesOf(program, options.rules);
       const points = new SafePoints(program.tables, program.arch, { rules, without: options.without });
-      const functions = functionsOf(program, name);
+      const functions = functionsOf(path, program, name);
       const totals = { safe: 0, unsafe: 0, restart: 0 };
       const progress = new Progress(output);
       if (options.json === true) output.out('{"version":1,"funcs":[');

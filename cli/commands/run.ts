@@ -1,6 +1,6 @@
 // `safepoint run` and `safepoint exec`: run a program, preempting it as asked.
 
-import { readSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   type CheckId,
@@ -11,7 +11,17 @@ import {
   Session,
   type SessionEnd,
 } from '../../src/index.ts';
-import { rulesOption, wholeNumber, withoutOption } from '../options.ts';
+import {
+  cpusOption,
+  dirOption,
+  envOption,
+  examples,
+  misplaced,
+  rulesOption,
+  seedOption,
+  wholeNumber,
+  withoutOption,
+} from '../options.ts';
 import { EXIT_CHECK_FAILED, hex, type Output, Progress, UserError } from '../output.ts';
 import { readProgram, userErrors } from '../program.ts';
 
@@ -32,8 +42,6 @@ interface Options {
   readonly maxInstructions?: number;
 }
 
-const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
-
 function schedule(text: string): Schedule {
   try {
     return parseSchedule(text);
@@ -41,11 +49,6 @@ function schedule(text: string): Schedule {
     if (error instanceof ScheduleError) throw new InvalidArgumentError(error.message);
     throw error;
   }
-}
-
-function environment(text: string, before: readonly string[]): readonly string[] {
-  if (!/^[^=]+=/.test(text)) throw new InvalidArgumentError('wanted NAME=VALUE.');
-  return [...before, text];
 }
 
 function declare(
@@ -66,18 +69,10 @@ function declare(
     )
     .addOption(rulesOption())
     .addOption(withoutOption())
-    .addOption(new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1))
-    .addOption(new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0))
-    .addOption(
-      new Option('--dir <host[:guest][:ro]>', 'let the program see a directory (repeatable)')
-        .argParser(collect)
-        .default(preset.dir),
-    )
-    .addOption(
-      new Option('--env <name=value>', 'an environment variable; none is passed on (repeatable)')
-        .argParser(environment)
-        .default([]),
-    )
+    .addOption(cpusOption())
+    .addOption(seedOption())
+    .addOption(dirOption(preset.dir))
+    .addOption(envOption())
     .option('--strace', 'print each system call on stderr')
     .option('--stats <file>', 'write what happened as JSON (- for stderr)')
     .option('--profile <file>', 'write how often each instruction was executed, for `go tool pprof` (slower)')
@@ -88,7 +83,10 @@ function declare(
         .default('compile'),
     )
     .addOption(new Option('--max-instructions <n>', 'stop after so many').argParser(wholeNumber(1)))
-    .action(async (path: string, args: readonly string[], options: Options) => {
+    .action(async (path: string, args: readonly string[], options: Options, command: Command) => {
+      const note = misplaced(command, args);
+      // In a script that line would be in the way of what the program says.
+      if (note !== undefined && output.isTerminal) output.err(`safepoint: ${note}`);
       done(await execute(path, args, options, output));
     });
 }
@@ -96,12 +94,27 @@ function declare(
 export const runCommand = (output: Output, done: (status: number) => void): Command =>
   declare('run', output, done, { dir: [] })
     .description("run a program; the exit status is the program's own, 128+n when signal n killed it")
-    .addHelpText('after', '\nOptions stand before PROG; what follows PROG is for the program.');
+    .addHelpText('after', '\nOptions stand before PROG; what follows PROG is for the program.')
+    .addHelpText(
+      'after',
+      examples(
+        ['run ./hello.mips', 'run it'],
+        ['run --preempt every=1009 --stats - ./hello.mips', 'preempt at every 1009th instruction, and count'],
+        ['run --preempt at=main.go:42,hit=3 ./a.out', 'at the third arrival at a line'],
+        ['run --handler guest --preempt random=7,mean=5000 ./a.out', "by SIGURG and the program's own handler"],
+        ['run --dir .:/src:ro --env TZ=UTC ./a.out -v /src', 'a directory, a variable, and arguments'],
+      ),
+    );
 
 export const execCommand = (output: Output, done: (status: number) => void): Command =>
-  declare('exec', output, done, { dir: ['.'] }).description(
-    'run with the working directory mapped, for `go test -exec "safepoint exec"`',
-  );
+  declare('exec', output, done, { dir: ['.'] })
+    .description('run with the working directory mapped, for `go test -exec "safepoint exec"`')
+    .addHelpText(
+      'after',
+      '\nExamples:' +
+        '\n  GOARCH=mips CGO_ENABLED=0 go test -exec "safepoint exec --preempt every=1009" ./...' +
+        '\n  safepoint exec --preempt half-call=frameless ./pkg.test -test.v',
+    );
 
 /** Reads from the host's stdin when the guest asks. Null at the end of the file. */
 function readStdin(length: number): Uint8Array | null {
@@ -122,6 +135,8 @@ function readStdin(length: number): Uint8Array | null {
 async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
   const progress = new Progress(output);
   const bytes = readProgram(path);
+  // Found out now, not after an hour's run.
+  for (const file of [options.stats, options.profile]) if (file !== undefined && file !== '-') appendable(file);
   const session = userErrors(path, () =>
     Session.open(bytes, {
       path,
@@ -183,8 +198,17 @@ function writeStats(file: string, stats: object, output: Output): void {
 }
 
 function write(file: string, contents: string | Uint8Array): void {
+  orUnwritable(file, () => writeFileSync(file, contents));
+}
+
+function appendable(file: string): void {
+  orUnwritable(file, () => closeSync(openSync(file, 'a')));
+}
+
+/** @throws UserError */
+function orUnwritable(file: string, access: () => void): void {
   try {
-    writeFileSync(file, contents);
+    access();
   } catch (error) {
     throw new UserError(`${file}: cannot be written (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
   }

@@ -2,9 +2,18 @@
 
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { type CheckId, Debugger, LocationError, type Moved, Session } from '../../src/index.ts';
-import { rulesOption, wholeNumber, withoutOption } from '../options.ts';
+import {
+  cpusOption,
+  dirOption,
+  envOption,
+  examples,
+  misplaced,
+  rulesOption,
+  seedOption,
+  withoutOption,
+} from '../options.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
 import { readProgram, userErrors } from '../program.ts';
 import { describeEnd } from './run.ts';
@@ -226,19 +235,24 @@ export function stepCommand(output: Output, done: (status: number) => void, inpu
     .passThroughOptions()
     .addOption(rulesOption())
     .addOption(withoutOption())
-    .addOption(new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1))
-    .addOption(new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0))
-    .addOption(
-      new Option('--dir <host[:guest][:ro]>', 'let the program see a directory')
-        .argParser((d: string, b: string[]) => [...b, d])
-        .default([]),
+    .addOption(cpusOption())
+    .addOption(seedOption())
+    .addOption(dirOption())
+    .addOption(envOption())
+    .addHelpText(
+      'after',
+      `
+Commands at the prompt, each by its name or the beginning of it:
+${table(HELP.map(([usage, what]) => [`  ${usage}`, what]))}`,
     )
-    .addOption(
-      new Option('--env <name=value>', 'an environment variable')
-        .argParser((d: string, b: string[]) => [...b, d])
-        .default([]),
+    .addHelpText(
+      'after',
+      `${examples(['step ./a.out', 'a prompt at the first instruction'])}
+  printf 'continue main.work\\nfire\\nstep 5\\nwhere\\n' | safepoint step ./a.out  # a transcript`,
     )
-    .action(async (path: string, args: readonly string[], options: Options) => {
+    .action(async (path: string, args: readonly string[], options: Options, command: Command) => {
+      const note = misplaced(command, args);
+      if (note !== undefined) output.err(`safepoint: ${path}: ${note}`);
       const bytes = readProgram(path);
       const session = userErrors(path, () =>
         Session.open(bytes, {

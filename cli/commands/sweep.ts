@@ -1,6 +1,6 @@
 // `safepoint sweep`: inject at every instruction of a range, and hold the oracles against each injection.
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import {
   type CheckId,
   InputError,
@@ -9,8 +9,19 @@ import {
   type SweepResult,
   sweep,
 } from '../../src/index.ts';
-import { jsonOption, rulesOption, wholeNumber, withoutOption } from '../options.ts';
-import { EXIT_CHECK_FAILED, EXIT_FINE, type Output, Progress, table, UserError } from '../output.ts';
+import {
+  cpusOption,
+  dirOption,
+  envOption,
+  examples,
+  jsonOption,
+  misplaced,
+  rulesOption,
+  seedOption,
+  wholeNumber,
+  withoutOption,
+} from '../options.ts';
+import { EXIT_CHECK_FAILED, EXIT_FINE, type Output, Progress, progressBar, table, UserError } from '../output.ts';
 import { readProgram } from '../program.ts';
 
 interface Options {
@@ -38,15 +49,8 @@ interface Options {
 /** Failures that are printed in full; the rest are counted. */
 const SHOWN = 20;
 
-const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text];
-
 /** A count of instructions in decimal, or a LOC. */
 const bound = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
-
-function environment(text: string, before: readonly string[]): readonly string[] {
-  if (!/^[^=]+=/.test(text)) throw new InvalidArgumentError('wanted NAME=VALUE.');
-  return [...before, text];
-}
 
 export function sweepCommand(output: Output, done: (status: number) => void): Command {
   return new Command('sweep')
@@ -75,25 +79,31 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
     )
     .addOption(withoutOption())
     .addOption(rulesOption())
-    .addOption(new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1))
-    .addOption(new Option('--seed <n>', 'chooses entropy and schedule').argParser(wholeNumber(0)).default(0))
-    .addOption(
-      new Option('--dir <host[:guest]>', 'let the program see a directory, read-only (repeatable)')
-        .argParser(collect)
-        .default([]),
-    )
-    .addOption(
-      new Option('--env <name=value>', 'an environment variable; none is passed on (repeatable)')
-        .argParser(environment)
-        .default([]),
-    )
+    .addOption(cpusOption())
+    .addOption(seedOption())
+    .addOption(dirOption())
+    .addOption(envOption())
     .addOption(new Option('--jobs <n>', 'worker threads').argParser(wholeNumber(1)).default(1))
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nThe exit status is 1 if an oracle objects to an injection. Each failure is printed with the command that makes it alone.',
+      examples(
+        ["sweep --func '^main\\.' ./a.out", "at every instruction of the program's own code"],
+        ["sweep --func 'mypkg\\.' --every 7 --jobs 2 ./a.out", 'at each 7th of a package, on two threads'],
+        [
+          'sweep --from main.work --limit 1000 --full ./a.out',
+          'a thousand injections from a place on, each to the end',
+        ],
+        ['sweep --half-calls --without half-call,unsafe-point ./a.out', 'what the checks are for'],
+      ),
     )
-    .action(async (path: string, args: readonly string[], options: Options) => {
+    .addHelpText(
+      'after',
+      '\nDirectories are mapped read-only: the program runs many times over. The exit status is 1 if an oracle objects to an injection. Each failure is printed with the command that makes it alone.',
+    )
+    .action(async (path: string, args: readonly string[], options: Options, command: Command) => {
+      const note = misplaced(command, args);
+      if (note !== undefined) output.err(`safepoint: ${path}: ${note}`);
       done(await execute(path, args, options, output));
     });
 }
@@ -102,6 +112,9 @@ async function execute(path: string, args: readonly string[], options: Options, 
   const bytes = readProgram(path);
   const progress = new Progress(output);
   const { func, at, from, to, limit, patience } = options;
+  if (typeof from === 'number' && typeof to === 'number' && to < from) {
+    throw new UserError(`--from ${from} --to ${to}: the last place is before the first`);
+  }
   const sample = options.full === true ? 1 : options.sample;
   const request: SweepOptions = {
     path,
@@ -136,16 +149,15 @@ async function execute(path: string, args: readonly string[], options: Options, 
   }
   if (options.json === true) output.out(`${JSON.stringify(result, null, 2)}\n`);
   else print(result, output);
+  if (result.attempts === 0) {
+    throw new UserError(`${path}: no instruction of the range is executed, so nothing was swept; widen the range`);
+  }
   return result.failures.length === 0 ? EXIT_FINE : EXIT_CHECK_FAILED;
 }
 
 function bar(injections: number, failures: number, done: number, seconds: number): string {
-  const width = 24;
-  const full = Math.max(0, Math.min(width, Math.round(done * width)));
-  const left = done > 0 ? Math.round((seconds / done) * (1 - done)) : 0;
-  const time = left >= 120 ? `${Math.round(left / 60)} min` : `${left} s`;
   const bad = failures === 0 ? '' : `, ${failures} failed`;
-  return `[${'#'.repeat(full)}${'.'.repeat(width - full)}] ${injections} injections${bad}, ${Math.round(injections / seconds)}/s, ${time} left`;
+  return progressBar(done, `${injections} injections${bad}, ${Math.round(injections / seconds)}/s`, seconds);
 }
 
 const plural = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;

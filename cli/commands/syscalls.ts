@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { SYSTEM_CALLS } from '../../src/index.ts';
-import { jsonOption } from '../options.ts';
+import { examples, jsonOption } from '../options.ts';
 import { EXIT_FINE, type Output, table } from '../output.ts';
 
 const number = (n: number): string => (n < 0 ? '-' : String(n));
@@ -11,6 +11,7 @@ export function syscallsCommand(output: Output, done: (status: number) => void):
   return new Command('syscalls')
     .description('the system calls that are supported, with their numbers on each ABI')
     .addOption(jsonOption())
+    .addHelpText('after', examples(['syscalls', 'all of them'], ['syscalls --json', 'for a program to read']))
     .action((options: { readonly json?: boolean }) => {
       const calls = [...SYSTEM_CALLS].sort((a, b) => a.name.localeCompare(b.name, 'en'));
       if (options.json === true) {

@@ -10,7 +10,7 @@ import {
   type VerifyReport,
   verify,
 } from '../../src/index.ts';
-import { jsonOption, rulesOption, wholeNumber, withoutOption } from '../options.ts';
+import { examples, jsonOption, rulesOption, wholeNumber, withoutOption } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, Progress, table } from '../output.ts';
 import { openGoProgram, readProgram, userErrors } from '../program.ts';
 import { functionsOf } from './map.ts';
@@ -37,6 +37,14 @@ export function verifyCommand(output: Output, done: (status: number) => void): C
     .addOption(jsonOption())
     .addHelpText(
       'after',
+      examples(
+        ['verify ./a.out', 'every instruction; minutes for a great program'],
+        ["verify --func '^mypkg\\.' ./a.out", 'only a package'],
+        ['verify --sample 2000 --json ./a.out', 'two thousand PCs, spread evenly'],
+      ),
+    )
+    .addHelpText(
+      'after',
       '\nRuns the program to main.main, and calls its functions there, in a fork of the machine. On MIPS each PC is asked about twice: with' +
         '\nthe link register that a half-executed call leaves, and without. Exits 1 if anything differs.',
     )
@@ -50,7 +58,7 @@ export function verifyCommand(output: Output, done: (status: number) => void): C
 function check(path: string, options: Options, output: Output): VerifyReport {
   const { func, sample, rules, without } = options;
   // The functions are found before anything runs: a name that is none is an error at once.
-  const functions = func === undefined ? undefined : functionsOf(openGoProgram(path), func);
+  const functions = func === undefined ? undefined : functionsOf(path, openGoProgram(path), func);
   const bytes = readProgram(path);
   const progress = new Progress(output);
   const onProgress = (at: number, total: number): void => {

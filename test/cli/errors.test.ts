@@ -59,10 +59,46 @@ describe('usage', () => {
     [['run', '--handler', 'nobody', 'x']],
     [['run', '--env', 'NOVALUE', 'x']],
     [['explain', 'x']],
+    [['sweep', '--jobs', '0', 'x']],
+    [['step', '--env', 'NOVALUE', 'x']],
+    [['goroutines', 'x']],
+    [['verify', 'x', 'y']],
+    [['info', '--jsn', 'x']],
+    [['isa', 'arm']],
+    [['syscalls', 'x']],
   ])('%j is refused with one line that names the help', async (args) => {
     const { status, out, err } = await safepoint(...args);
     expect([status, out]).toEqual([2, '']);
     expect(err).toMatch(/^safepoint: [^\n]+; try safepoint [^\n]*--help\n$/);
+  });
+
+  it.each([
+    [['run', '--preempt', 'every', 'x'], '--preempt every: every=N must be a whole number'],
+    [['run', '--handler', 'nobody', 'x'], '--handler nobody: allowed choices are host, guest'],
+    [['isa', 'arm'], 'GOARCH arm: allowed choices are amd64, mips'],
+    [[fixturePath('hello', 'amd64', '1.27')], 'is no command; try safepoint run'],
+    [
+      ['sweep', '--from', '9', '--to', '8', fixturePath('hello', 'amd64', '1.27')],
+      'the last place is before the first',
+    ],
+    [
+      ['run', '--stats', join(folder, 'no', 'such'), fixturePath('hello', 'amd64', '1.27')],
+      'cannot be written (ENOENT)',
+    ],
+    [['map', fixturePath('hello', 'amd64', '1.27'), 'main.('], 'it is no regular expression either'],
+  ])('%j says what is wrong with it', async (args, says) => {
+    const { status, out, err } = await safepoint(...args);
+    expect([status, out]).toEqual([2, '']);
+    expect(err).toMatch(/^safepoint: [^\n]+\n$/);
+    expect(err).toContain(says);
+  });
+
+  it('tells who wrote an option after the program, and a sweep of nothing is no success', async () => {
+    const path = fixturePath('hello', 'amd64', '1.27');
+    const { status, err } = await safepoint('sweep', '--at', '0x10', '--sample', '0', path, '--func', 'main');
+    expect(status).toBe(2);
+    expect(err).toContain("--func stands after the program's name, and is given to the program");
+    expect(err).toContain('no instruction of the range is executed');
   });
 
   it('refuses a place that the program does not have, and suggests near names', async () => {
@@ -76,6 +112,26 @@ describe('usage', () => {
     expect((await safepoint('run', '--rules', 'old', path)).err).toMatch(/no rules old/);
     expect((await safepoint('run', '--dir', join(folder, 'nowhere'), path)).err).toMatch(/there is no/);
     expect((await safepoint('run', '--dir', `${folder}:/`, path)).err).toMatch(/cannot be mapped at \//);
+  });
+});
+
+describe('--help', async () => {
+  const { out: all } = await safepoint('--help');
+  const commands = [...all.matchAll(/^ {2}([a-z]+) .*$/gm)]
+    .map((m) => m[1]!)
+    .filter((name) => name !== 'help' && name !== 'safepoint');
+
+  it('lists the commands', () => {
+    expect(commands.slice(0, 4)).toEqual(['run', 'exec', 'explain', 'map']);
+  });
+
+  it.each(commands)('of %s teaches by examples, whose options there are', async (command) => {
+    const { status, out } = await safepoint(command, '--help');
+    expect(status).toBe(0);
+    const [options, examples] = out.split('\nExamples:\n') as [string, string];
+    const lines = examples.split('\n').filter((line) => line.includes(`safepoint ${command}`));
+    expect(lines.length).toBeGreaterThan(0);
+    for (const [, option] of lines.join('\n').matchAll(/ (--[a-z-]+)/g)) expect(options).toContain(` ${option}`);
   });
 });
 
