@@ -38,6 +38,8 @@ export class Timers implements Part<Saved> {
   readonly #kernel: Kernel;
   #interval: IntervalTimers;
   #posix: readonly Timer[] = [];
+  /** Those of both lists that are armed: mostly none, and asked for at every stop. */
+  #armed: readonly Timer[] = [];
   #nextId = 0;
 
   constructor(kernel: Kernel) {
@@ -66,11 +68,7 @@ export class Timers implements Part<Saved> {
   }
 
   setInterval(which: 0 | 1 | 2, expires: number, interval: number): void {
-    this.#interval = this.#interval.with(which, {
-      ...this.#interval[which],
-      expires,
-      interval,
-    }) as unknown as IntervalTimers;
+    this.#changeInterval(which, { ...this.#interval[which], expires, interval });
   }
 
   posix(id: number): Timer | undefined {
@@ -82,16 +80,19 @@ export class Timers implements Part<Saved> {
     const id = this.#nextId++;
     // Without a sigevent the value is the timer's id (timer_create(2)).
     const value = timer.value ?? BigInt(id);
-    this.#posix = [...this.#posix, { ...timer, value, id, expires: NEVER, interval: 0, overrun: 0 }];
+    this.#change(this.#interval, [...this.#posix, { ...timer, value, id, expires: NEVER, interval: 0, overrun: 0 }]);
     return id;
   }
 
   set(id: number, expires: number, interval: number): void {
-    this.#posix = this.#posix.map((t) => (t.id === id ? { ...t, expires, interval, overrun: 0 } : t));
+    this.#changePosix(id, { expires, interval, overrun: 0 });
   }
 
   remove(id: number): void {
-    this.#posix = this.#posix.filter((t) => t.id !== id);
+    this.#change(
+      this.#interval,
+      this.#posix.filter((t) => t.id !== id),
+    );
   }
 
   /** Nanoseconds on a timer's clock. */
@@ -107,7 +108,7 @@ export class Timers implements Part<Saved> {
   nextCount(): number {
     let next = NEVER;
     const { clock, machine, current } = this.#kernel;
-    for (const timer of this.#armed()) {
+    for (const timer of this.#armed) {
       if (timer.clock === 'boot') next = Math.min(next, clock.countAt(timer.expires));
       else if (timer.clock === 'process' || timer.clock.tid === current?.tid) {
         const left = timer.expires - this.now(timer.clock);
@@ -120,30 +121,43 @@ export class Timers implements Part<Saved> {
   /** Time since boot of the next expiration that comes even when nothing runs. */
   nextTime(): number {
     let next = NEVER;
-    for (const timer of this.#armed()) if (timer.clock === 'boot') next = Math.min(next, timer.expires);
+    for (const timer of this.#armed) if (timer.clock === 'boot') next = Math.min(next, timer.expires);
     return next;
   }
 
-  *#armed(): Iterable<Timer> {
-    for (const timer of this.#interval) if (timer.expires !== NEVER) yield timer;
-    for (const timer of this.#posix) if (timer.expires !== NEVER) yield timer;
+  #change(interval: IntervalTimers, posix: readonly Timer[]): void {
+    this.#interval = interval;
+    this.#posix = posix;
+    this.#armed = [...interval, ...posix].filter((timer) => timer.expires !== NEVER);
+  }
+
+  #changeInterval(which: 0 | 1 | 2, timer: Timer): void {
+    this.#change(this.#interval.with(which, timer) as unknown as IntervalTimers, this.#posix);
+  }
+
+  #changePosix(id: number, changes: Partial<Timer>): void {
+    this.#change(
+      this.#interval,
+      this.#posix.map((t) => (t.id === id ? { ...t, ...changes } : t)),
+    );
   }
 
   /** Sends the signals of every timer that is due. */
   fire(): void {
+    if (this.#armed.length === 0) return;
     for (const which of [0, 1, 2] as const) {
       const timer = this.#interval[which];
       const now = this.now(timer.clock);
       if (timer.expires > now) continue;
       const [expires] = advance(timer, now);
-      this.#interval = this.#interval.with(which, { ...timer, expires }) as unknown as IntervalTimers;
+      this.#changeInterval(which, { ...timer, expires });
       this.#kernel.signalProcess({ signal: timer.signal, code: SI_KERNEL });
     }
     for (const timer of this.#posix) {
       const now = this.now(timer.clock);
       if (timer.expires > now) continue;
       const [expires, missed] = advance(timer, now);
-      this.#posix = this.#posix.map((t) => (t.id === timer.id ? { ...t, expires, overrun: missed } : t));
+      this.#changePosix(timer.id, { expires, overrun: missed });
       if (timer.signal === 0) continue;
       const code = this.#kernel.abi.mips ? SI_TIMER_MIPS : SI_TIMER_GENERIC;
       const info = { signal: timer.signal, code, value: timer.value, timer: { id: timer.id, overrun: missed } };
@@ -160,8 +174,7 @@ export class Timers implements Part<Saved> {
   }
 
   restore(saved: Saved): void {
-    this.#interval = saved.interval;
-    this.#posix = saved.posix;
+    this.#change(saved.interval, saved.posix);
     this.#nextId = saved.nextId;
   }
 }
