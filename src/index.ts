@@ -15,6 +15,7 @@ export type { DeliveryDifference, GuestCounts } from './debug/guest-handler.ts';
 export { GuestCallError } from './debug/guest-runtime.ts';
 export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
+export { sweep, type VerifyProgramOptions, verifyProgram } from './debug/jobs.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { readProgramFile } from './debug/program-file.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
@@ -29,7 +30,6 @@ export {
 } from './debug/session.ts';
 export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
 export type { OracleName, SweepFailure, SweepOptions, SweepProgress, SweepResult } from './debug/sweep.ts';
-export { sweep } from './debug/sweep-jobs.ts';
 export {
   agrees,
   type Comparison,
@@ -37,6 +37,7 @@ export {
   type Disagreement,
   sideText,
   type VerifyOptions,
+  type VerifyProgress,
   type VerifyReport,
   verify,
 } from './debug/verify.ts';

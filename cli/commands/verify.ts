@@ -5,14 +5,15 @@ import {
   agrees,
   type CheckId,
   type Comparison,
-  Session,
+  InputError,
   sideText,
+  type VerifyProgramOptions,
   type VerifyReport,
-  verify,
+  verifyProgram,
 } from '../../src/index.ts';
 import { examples, jsonOption, rulesOption, wholeNumber, withoutOption } from '../options.ts';
-import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, Progress, table } from '../output.ts';
-import { openGoProgram, readProgram, userErrors } from '../program.ts';
+import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, Progress, progressBar, table, UserError } from '../output.ts';
+import { openGoProgram, readProgram } from '../program.ts';
 import { functionsOf } from './map.ts';
 
 interface Options {
@@ -20,6 +21,7 @@ interface Options {
   readonly sample?: number;
   readonly rules: string;
   readonly without: ReadonlySet<CheckId>;
+  readonly jobs: number;
   readonly json?: boolean;
 }
 
@@ -34,11 +36,12 @@ export function verifyCommand(output: Output, done: (status: number) => void): C
     .addOption(new Option('--sample <n>', 'only so many PCs, spread evenly').argParser(wholeNumber(1)))
     .addOption(rulesOption())
     .addOption(withoutOption())
+    .addOption(new Option('--jobs <n>', 'worker threads').argParser(wholeNumber(1)).default(1))
     .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
-        ['verify ./a.out', 'every instruction; minutes for a great program'],
+        ['verify --jobs 2 ./a.out', 'every instruction, on two threads'],
         ["verify --func '^mypkg\\.' ./a.out", 'only a package'],
         ['verify --sample 2000 --json ./a.out', 'two thousand PCs, spread evenly'],
       ),
@@ -48,34 +51,34 @@ export function verifyCommand(output: Output, done: (status: number) => void): C
       '\nRuns the program to main.main, and calls its functions there, in a fork of the machine. On MIPS each PC is asked about twice: with' +
         '\nthe link register that a half-executed call leaves, and without. Exits 1 if anything differs.',
     )
-    .action((path: string, options: Options) => {
-      const report = check(path, options, output);
+    .action(async (path: string, options: Options) => {
+      const report = await check(path, options, output);
       output.out(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : describe(path, report));
       done(agrees(report) ? EXIT_FINE : EXIT_CHECK_FAILED);
     });
 }
 
-function check(path: string, options: Options, output: Output): VerifyReport {
-  const { func, sample, rules, without } = options;
+async function check(path: string, options: Options, output: Output): Promise<VerifyReport> {
+  const { func, sample, rules, without, jobs } = options;
   // The functions are found before anything runs: a name that is none is an error at once.
-  const functions = func === undefined ? undefined : functionsOf(path, openGoProgram(path), func);
+  if (func !== undefined) functionsOf(path, openGoProgram(path), func);
   const bytes = readProgram(path);
-  const progress = new Progress(output);
-  const onProgress = (at: number, total: number): void => {
-    progress.tick(() => {
-      const left = at === 0 ? '' : `, ${Math.ceil((progress.seconds / at) * (total - at))} s left`;
-      return `${at} of ${total}${left}`;
-    });
+  const request: VerifyProgramOptions = {
+    path,
+    rules,
+    without,
+    ...(func === undefined ? {} : { func }),
+    ...(sample === undefined ? {} : { sample }),
   };
+  const progress = new Progress(output);
   try {
-    return userErrors(path, () => {
-      const session = Session.open(bytes, { path, rules, without });
-      return verify(session, {
-        onProgress,
-        ...(functions === undefined ? {} : { functions }),
-        ...(sample === undefined ? {} : { sample }),
-      });
+    return await verifyProgram(bytes, request, jobs, (done, total) => {
+      const { seconds } = progress;
+      progress.tick(() => progressBar(done / total, `${done} of ${total}, ${Math.round(done / seconds)}/s`, seconds));
     });
+  } catch (error) {
+    if (error instanceof InputError) throw new UserError(`${path}: ${error.message}`);
+    throw error;
   } finally {
     progress.end();
   }

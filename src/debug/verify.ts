@@ -69,12 +69,23 @@ export interface VerifyReport {
   readonly instructions: number;
 }
 
+/** Told now and then how much of it is done: PCs, functions and lines together. */
+export type VerifyProgress = (done: number, total: number) => void;
+
+/** One part of several, which are of equal size and together all. */
+export interface Share {
+  readonly index: number;
+  readonly of: number;
+}
+
 export interface VerifyOptions {
   /** The functions to look at; all when absent. */
   readonly functions?: readonly Func[];
   /** Ask only about so many PCs, spread evenly; about all when absent. */
   readonly sample?: number;
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Of all that is to be asked, one part; the first has what is asked once. */
+  readonly share?: Share;
+  readonly onProgress?: VerifyProgress;
 }
 
 /** Whether everything agreed. */
@@ -85,6 +96,36 @@ export function agrees(report: VerifyReport): boolean {
     [live, findfunc, funcname, funcMaxSPDelta, funcline].every((c) => c.disagreed.length === 0) &&
     (asyncPreemptStack.theirs === null || asyncPreemptStack.theirs === asyncPreemptStack.ours)
   );
+}
+
+/** What several shares of one verification make together. */
+export function mergeReports(reports: readonly VerifyReport[]): VerifyReport {
+  const sum = (value: (report: VerifyReport) => number): number => reports.reduce((n, r) => n + value(r), 0);
+  const merged = (pick: (report: VerifyReport) => Comparison): Comparison => {
+    const { skipped } = pick(reports[0]!);
+    return {
+      compared: sum((r) => pick(r).compared),
+      disagreed: reports.flatMap((r) => pick(r).disagreed),
+      ...(skipped === undefined ? {} : { skipped }),
+    };
+  };
+  return {
+    ...reports[0]!,
+    pcs: sum((r) => r.pcs),
+    agreed: sum((r) => r.agreed),
+    disagreed: reports.flatMap((r) => r.disagreed),
+    totals: {
+      safe: sum((r) => r.totals.safe),
+      unsafe: sum((r) => r.totals.unsafe),
+      restart: sum((r) => r.totals.restart),
+    },
+    findfunc: merged((r) => r.findfunc),
+    funcname: merged((r) => r.funcname),
+    funcMaxSPDelta: merged((r) => r.funcMaxSPDelta),
+    funcline: merged((r) => r.funcline),
+    calls: sum((r) => r.calls),
+    instructions: sum((r) => r.instructions),
+  };
 }
 
 const WORD2: Signature['args'] = ['uintptr', 'uintptr'];
@@ -146,6 +187,9 @@ class Verifier {
   readonly #strings = new Map<string, string>();
   /** A PC that both sides call safe. */
   #safePC: number | undefined;
+  /** How much has been asked, of how much. */
+  #done = 0;
+  #total = 0;
 
   constructor(go: Go, caller: GuestCaller, options: VerifyOptions) {
     this.#go = go;
@@ -157,10 +201,15 @@ class Verifier {
   report(): VerifyReport {
     const { program, preemption } = this.#go;
     const functions = this.#options.functions ?? [...program.tables.funcs()];
-    const points = this.#points(functions);
-    const tables = this.#tables(functions);
-    const live = this.#live();
-    const theirs = this.#asyncPreemptStack();
+    const places = this.#part(this.#places(functions));
+    const sampled = this.#part(this.#sampled(functions));
+    const lines = this.#part(this.#sampled(functions.flatMap((f) => this.#lineStarts(f).map((pc) => ({ f, pc })))));
+    this.#total = places.length + sampled.length + lines.length;
+    const points = this.#points(places);
+    const tables = this.#tables(sampled, lines);
+    const once = (this.#options.share?.index ?? 0) === 0;
+    const live = once ? this.#live() : { compared: 0, disagreed: [] };
+    const theirs = once ? this.#asyncPreemptStack() : null;
     return {
       version: 1,
       goarch: program.arch.goarch,
@@ -175,6 +224,16 @@ class Verifier {
     };
   }
 
+  #tick(): void {
+    this.#options.onProgress?.(this.#done++, this.#total);
+  }
+
+  /** This share of a list: a stretch, so that the shares one after another are the list. */
+  #part<T>(all: readonly T[]): readonly T[] {
+    const { index, of } = this.#options.share ?? { index: 0, of: 1 };
+    return all.slice(Math.floor((all.length * index) / of), Math.floor((all.length * (index + 1)) / of));
+  }
+
   #call(callee: Callee, args: readonly number[]): CallEnd {
     const end = this.#caller.call(callee, args);
     if (this.#caller.calls % RESET_EVERY === 0) this.#caller.reset();
@@ -183,15 +242,14 @@ class Verifier {
 
   // isAsyncSafePoint
 
-  #points(functions: readonly Func[]): Pick<VerifyReport, 'pcs' | 'agreed' | 'disagreed' | 'totals'> {
+  #points(places: readonly number[]): Pick<VerifyReport, 'pcs' | 'agreed' | 'disagreed' | 'totals'> {
     const { program } = this.#go;
     const { tables, arch } = program;
-    const places = this.#places(functions);
     const disagreed: Disagreement[] = [];
     const totals = { safe: 0, unsafe: 0, restart: 0 };
     let agreed = 0;
-    for (const [i, pc] of places.entries()) {
-      this.#options.onProgress?.(i, places.length);
+    for (const pc of places) {
+      this.#tick();
       let same = true;
       for (const lr of arch.linkRegister ? [0, pc + 8] : [0]) {
         const verdict = this.#ours(pc, this.#caller.sp, lr);
@@ -332,7 +390,10 @@ class Verifier {
 
   // What the runtime reads from its tables
 
-  #tables(functions: readonly Func[]): Pick<VerifyReport, 'findfunc' | 'funcname' | 'funcMaxSPDelta' | 'funcline'> {
+  #tables(
+    functions: readonly Func[],
+    lines: readonly { readonly f: Func; readonly pc: number }[],
+  ): Pick<VerifyReport, 'findfunc' | 'funcname' | 'funcMaxSPDelta' | 'funcline'> {
     const caller = this.#caller;
     const find = caller.callee('runtime.findfunc', FINDFUNC);
     const name = caller.callee('runtime.funcname', FUNCNAME);
@@ -357,9 +418,8 @@ class Verifier {
     const first = (end: readonly number[] | string): string => (typeof end === 'string' ? end : hex(end[0]!));
     const string = (end: readonly number[] | string): string =>
       typeof end === 'string' ? end : this.#string(end[0]!, end[1]!);
-    const sampled = this.#sampled(functions);
-    for (const [i, f] of sampled.entries()) {
-      this.#options.onProgress?.(i, sampled.length);
+    for (const f of functions) {
+      this.#tick();
       const record = tables.table.addr + f.record.at;
       const info = this.#words(find, [f.entry]);
       findfunc.add(() => f.name, hex(record), first(info));
@@ -378,10 +438,9 @@ class Verifier {
       }
     }
     if (line === undefined) return tallied({ findfunc, funcname, funcMaxSPDelta, funcline });
-    const lines = this.#sampled(functions.flatMap((f) => this.#lineStarts(f).map((pc) => ({ f, pc }))));
     let info: readonly number[] | string = '';
     for (const [i, { f, pc }] of lines.entries()) {
-      this.#options.onProgress?.(i, lines.length);
+      this.#tick();
       if (lines[i - 1]?.f !== f) info = this.#words(find, [f.entry]);
       if (typeof info === 'string') continue;
       const { file = '?', line: ourLine } = tables.fileLine(f, pc);

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { GuestCaller } from '../../src/debug/guest-call.ts';
-import { agrees } from '../../src/debug/verify.ts';
+import { agrees, mergeReports } from '../../src/debug/verify.ts';
 import { type CheckId, type Func, Session, type VerifyReport, verify } from '../../src/index.ts';
 import { fixtureSpec, GOARCHES, type Goarch, loadFixture } from '../support/fixtures.ts';
 import { sampled } from '../support/long.ts';
@@ -54,6 +54,30 @@ describe.each(sampled(cells, 3, 1))('$goarch, Go $release', { timeout }, ({ goar
     expect(asyncPreemptStack.theirs).toBe(asyncPreemptStack.ours);
     expect(report.totals.safe).toBeGreaterThan(0);
     expect(report.totals.unsafe).toBeGreaterThan(0);
+  });
+});
+
+describe('shares of a verification', { timeout }, () => {
+  it('make together what the whole is, in the same order, and are told apart by how far they are', () => {
+    const asked = { rules: 'seed', functions: /^main\./ };
+    const whole = ask('mips', '1.27', asked);
+    expect(whole.disagreed.length).toBeGreaterThan(0);
+    const parts = [0, 1].map((index) => {
+      const session = open('mips', '1.27', asked);
+      let last = { done: -1, total: 0 };
+      const report = verify(session, {
+        functions: functionsOf(session, asked.functions),
+        share: { index, of: 2 },
+        onProgress: (done, total) => {
+          expect(done).toBe(last.done + 1);
+          last = { done, total };
+        },
+      });
+      expect(last.done + 1).toBe(last.total);
+      return report;
+    });
+    const { calls: _calls, instructions: _instructions, ...same } = whole;
+    expect(mergeReports(parts)).toMatchObject(same);
   });
 });
 
