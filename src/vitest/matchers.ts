@@ -25,7 +25,10 @@ import { Place, Program } from './program.ts';
 
 /** Where `toSurvivePreemption` injects: the options of `safepoint sweep`. */
 export interface SweepRange
-  extends Pick<SweepOptions, 'at' | 'halfCalls' | 'from' | 'to' | 'every' | 'limit' | 'sample' | 'patience'> {
+  extends Pick<
+    SweepOptions,
+    'at' | 'safeOnly' | 'halfCalls' | 'from' | 'to' | 'every' | 'limit' | 'sample' | 'patience'
+  > {
   /** Only in functions whose name matches. */
   readonly func?: RegExp | string;
   /** Worker threads (1). */
