@@ -3,7 +3,7 @@
 import type { BranchKind } from '../../isa/dsl/effects.ts';
 import type { DecodeCache, Instruction } from '../engine/decode.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { fold } from './fold.ts';
+import type { Folds } from './fold.ts';
 
 /** An instruction in a block; on a target with delay slots, a branch together with its slot. */
 export interface Item {
@@ -51,7 +51,8 @@ const MAX_BLOCK = 40;
 type Found = { readonly item: Item; readonly flow: Flow; readonly next: number };
 
 /** Whether an instruction traps for certain. */
-const trapsAlways = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'trap' && o.when === undefined);
+const trapsAlways = (i: Instruction): boolean =>
+  i.list.traps && i.list.ops.some((o) => o.op === 'trap' && o.when === undefined);
 
 function decodeAt(code: DecodeCache, pc: number): Instruction | undefined {
   try {
@@ -63,12 +64,12 @@ function decodeAt(code: DecodeCache, pc: number): Instruction | undefined {
 }
 
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
-function look(code: DecodeCache, pc: number, delaySlot: boolean): Found | undefined {
+function look(code: DecodeCache, folds: Folds, pc: number, delaySlot: boolean): Found | undefined {
   const instruction = decodeAt(code, pc);
   if (instruction === undefined || trapsAlways(instruction)) return undefined;
-  const constants = fold(instruction.list, pc);
+  const constants = folds.at(instruction.list, pc);
   const after = pc + instruction.length;
-  const branch = instruction.list.ops.find((o) => o.op === 'branch');
+  const branch = instruction.list.branches ? instruction.list.ops.find((o) => o.op === 'branch') : undefined;
   if (branch === undefined || branch.op !== 'branch') {
     return {
       item: { pc, instruction, slot: undefined, constants },
@@ -113,6 +114,7 @@ const isSyscall = (i: Instruction): boolean => i.list.ops.some((o) => o.op === '
  */
 export function findBlocks(
   code: DecodeCache,
+  folds: Folds,
   starts: readonly number[],
   extent: Extent,
   delaySlot: boolean,
@@ -140,7 +142,7 @@ export function findBlocks(
   for (let from = work.pop(); from !== undefined; from = work.pop()) {
     let pc = from;
     while (inside(pc) && !found.has(pc)) {
-      const here = found.size < MAX_INSTRUCTIONS ? look(code, pc, delaySlot) : undefined;
+      const here = found.size < MAX_INSTRUCTIONS ? look(code, folds, pc, delaySlot) : undefined;
       found.set(pc, here);
       if (here === undefined) {
         const trapping = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;

@@ -67,15 +67,21 @@ interface Known {
   compiled: number;
 }
 
+/** What stands between the host and compiled code. */
+interface HostSide {
+  readonly table: WebAssembly.Table;
+  readonly imports: WebAssembly.Imports;
+  readonly drive: (slot: number, entry: number, remaining: number) => number;
+}
+
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
   readonly #extents: FunctionExtents | undefined;
   readonly #policy: Policy;
   readonly #usages: Usages;
-  readonly #table: WebAssembly.Table;
-  readonly #imports: WebAssembly.Imports;
+  /** Made when there is something to compile. */
+  #host: HostSide | undefined;
   readonly #memoryPages: number;
-  readonly #drive: (slot: number, entry: number, remaining: number) => number;
   readonly stats: CompilerStats = {
     modules: 0,
     units: 0,
@@ -99,6 +105,8 @@ class JitCompiler implements Compiler {
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
   #exitPcs: number[] = [0];
   #exitUndone: number[] = [0];
+  /** Arrivals so far. */
+  #arrivals = 0;
   /** Addresses to be compiled. */
   #pending: number[] = [];
   readonly #flagSteps: (readonly Step[] | undefined)[] = [];
@@ -110,22 +118,29 @@ class JitCompiler implements Compiler {
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
     this.#usages = new Usages(parts.isa.registers);
-    const { memory, isa } = parts;
-    this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
-    this.#table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
-    const e = { m: memory.wasm, t: this.#table };
-    const host = helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags());
-    const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
-    const support = instance(supportModule(isa, this.#memoryPages), host as WebAssembly.ModuleImports);
-    this.#imports = { e, h: support.exports };
-    const driver = instance(driverModule(isa, this.#memoryPages), {});
-    this.#drive = driver.exports.drive as (slot: number, entry: number, remaining: number) => number;
+    this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
     this.#clearJumps();
     options.onStats?.(this.stats);
   }
 
+  #hostSide(): HostSide {
+    if (this.#host !== undefined) return this.#host;
+    const { memory, isa } = this.#parts;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
+    const e = { m: memory.wasm, t: table };
+    const own = helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags());
+    const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
+    const support = instance(supportModule(isa, this.#memoryPages), own as WebAssembly.ModuleImports);
+    const driver = instance(driverModule(isa, this.#memoryPages), {});
+    const drive = driver.exports.drive as HostSide['drive'];
+    this.#host = { table, imports: { e, h: support.exports }, drive };
+    return this.#host;
+  }
+
   run(): void {
+    const host = this.#host;
+    if (host === undefined) return;
     const { memory, state, now } = this.#parts;
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
@@ -144,7 +159,7 @@ class JitCompiler implements Compiler {
       i32[leftWord] = 0;
       this.#cacheJump(pc, entry);
       this.stats.enters++;
-      let left = this.#drive(entry.slot, entry.number, slice);
+      let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
       if (exit !== 0) {
         left += this.#exitUndone[exit]!;
@@ -201,10 +216,13 @@ class JitCompiler implements Compiler {
     const heat = page.heat[offset]!;
     if (heat < 0) return true;
     page.heat[offset] = heat + 1;
-    const { threshold, urgent, batchAddresses } = this.#policy;
+    this.#arrivals++;
+    const { threshold, urgent, batchAddresses, warmUp } = this.#policy;
     if (heat + 1 < threshold) return false;
     if (heat + 1 === threshold) this.#pending.push(pc);
-    if (heat + 1 === urgent) this.#compile(this.#takePending(Math.min(threshold, urgent >> 1)));
+    if (this.#arrivals < warmUp) return false;
+    if (heat + 1 === urgent || (heat > urgent && this.#host === undefined))
+      this.#compile(this.#takePending(Math.min(threshold, urgent >> 1)));
     else if (this.#pending.length >= batchAddresses) this.#compile(this.#takePending(0));
     return page.heat[offset]! < 0;
   }
@@ -246,7 +264,7 @@ class JitCompiler implements Compiler {
     this.#pages.clear();
     const { i32 } = this.#parts.memory;
     for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;
-    for (let i = 0; i < this.#nextSlot; i++) this.#table.set(i, null);
+    for (let i = 0; i < this.#nextSlot; i++) this.#host?.table.set(i, null);
     this.#nextSlot = 0;
     this.#clearJumps();
   }
@@ -315,7 +333,14 @@ class JitCompiler implements Compiler {
     const { also } = unit;
     const prunes = unit.compiled < this.#policy.prunings;
     const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = findBlocks(code, [start, ...also, ...pcs], extent, isa.variant.delaySlot, cold);
+    const { blocks, resumes } = findBlocks(
+      code,
+      this.#usages.folds,
+      [start, ...also, ...pcs],
+      extent,
+      isa.variant.delaySlot,
+      cold,
+    );
     if (blocks.length > this.#policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
     unit.compiled++;
@@ -404,7 +429,8 @@ class JitCompiler implements Compiler {
     const bodies = plans.map((p) => ({ type: UNIT_TYPE, body: new Unit(isa, this.#usages, p, links).emit() }));
     const tableStart = this.#nextSlot;
     this.#nextSlot += plans.length;
-    while (this.#nextSlot > this.#table.length) this.#table.grow(this.#table.length);
+    const { table, imports } = this.#hostSide();
+    while (this.#nextSlot > table.length) table.grow(table.length);
     const bytes = assemble({
       types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
       functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
@@ -412,7 +438,7 @@ class JitCompiler implements Compiler {
       bodies,
       tableStart,
     });
-    void new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#imports);
+    void new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     for (const [i, p] of plans.entries()) {
       const slot = tableStart + i;
       for (const [k, pc] of p.entries.entries()) this.#register(pc, { slot, number: k + 1 });

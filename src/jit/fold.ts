@@ -4,8 +4,21 @@ import type { OpList } from '../uop/ops.ts';
 
 const mask = (type: string, value: bigint): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, value);
 
-/** Value of each temporary that is a constant at `pc`, as an unsigned integer of its type. */
-export function fold(list: OpList, pc: number): (bigint | undefined)[] {
+/** Constants of op lists; what lists that do not ask for their address fold to is worked out once. */
+export class Folds {
+  readonly #everywhere = new WeakMap<OpList, readonly (bigint | undefined)[]>();
+
+  /** Value of each temporary that is a constant at `pc`, as an unsigned integer of its type. */
+  at(list: OpList, pc: number): readonly (bigint | undefined)[] {
+    const known = this.#everywhere.get(list);
+    if (known !== undefined) return known;
+    const values = foldAt(list, pc);
+    if (!list.ops.some((uop) => uop.op === 'pc')) this.#everywhere.set(list, values);
+    return values;
+  }
+}
+
+function foldAt(list: OpList, pc: number): (bigint | undefined)[] {
   const values: (bigint | undefined)[] = new Array<bigint | undefined>(list.temps.length);
   for (const uop of list.ops) {
     switch (uop.op) {

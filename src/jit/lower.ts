@@ -175,8 +175,10 @@ export class Lowering {
     this.#uses = new Int32Array(n);
     this.#locals = new Int32Array(n).fill(-1);
     this.#definitions = new Array<Uop | undefined>(n);
-    for (const [i, uop] of list.ops.entries()) {
+    const { ops } = list;
+    for (let i = 0; i < ops.length; i++) {
       if (needed[i] === 0) continue;
+      const uop = ops[i]!;
       if ('dst' in uop) {
         this.#definitions[uop.dst] = uop;
         // The operands of what is known already are not read.
@@ -186,8 +188,9 @@ export class Lowering {
     }
     let branch: Extract<Uop, { op: 'branch' }> | undefined;
     let nullify: number | undefined;
-    for (const [i, uop] of list.ops.entries()) {
+    for (let i = 0; i < ops.length; i++) {
       if (needed[i] === 0) continue;
+      const uop = ops[i]!;
       switch (uop.op) {
         case 'set':
           this.#set(uop.register, uop.value, i);

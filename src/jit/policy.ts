@@ -1,6 +1,8 @@
 // When to compile what. The measurements behind the numbers stand in test/bench/README.md.
 
 export interface Policy {
+  /** Arrivals, wherever, before which nothing is compiled: the first function costs as much as evaluating them, all of the compiler being cold. */
+  readonly warmUp: number;
   /** Arrivals at an address by which it is to be compiled, together with others. */
   readonly threshold: number;
   /** Arrivals by which it is compiled at once, with those that have half as many. */
@@ -28,6 +30,7 @@ export interface Policy {
 }
 
 export const POLICY: Policy = {
+  warmUp: 80_000,
   threshold: 200,
   urgent: 1000,
   batchAddresses: 32,

@@ -15,7 +15,6 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import { JUMP_BITS, JUMP_ENTRY, JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
 import type { Block, Flow, Item } from './blocks.ts';
-import { fold } from './fold.ts';
 import { HELPER, Lowering, type Surroundings, valueType } from './lower.ts';
 import { type Analysis, analyse, Shape } from './shape.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
@@ -43,6 +42,14 @@ export interface Plan {
   /** Addresses at which control may come in; the entry number of each is its index plus one. */
   readonly entries: readonly number[];
   readonly instructions: number;
+  readonly base: BaseGraph;
+}
+
+/** The blocks as nodes 1 … n under a root that leads to each place from outside. Irreducible edges are cut, their targets rooted. */
+interface BaseGraph {
+  readonly successors: number[][];
+  readonly analysis: Analysis;
+  readonly cut: readonly (readonly [from: number, to: number])[];
 }
 
 /** Index of the unit's function type in its module. */
@@ -112,10 +119,11 @@ export function plan(
       mark(pc, blocks, index, reached);
     }
   }
-  const { analysis } = baseGraph(blocks, index, [...entries]);
-  for (const header of analysis.loops.keys()) if (header !== ROOT) entries.add(blocks[header - 1]!.pc);
+  // That loops can be entered at their heads changes nothing in the graph: they are reached already.
+  const base = baseGraph(blocks, index, [...entries]);
+  for (const header of base.analysis.loops.keys()) if (header !== ROOT) entries.add(blocks[header - 1]!.pc);
   const instructions = blocks.reduce((sum, b) => sum + b.count, 0);
-  return { start, blocks, entries: [...entries], instructions };
+  return { start, blocks, entries: [...entries], instructions, base };
 }
 
 /** Adds what can be reached from a block to `reached`, by address. */
@@ -129,12 +137,11 @@ function mark(from: number, blocks: readonly Block[], index: ReadonlyMap<number,
   }
 }
 
-/** The blocks as nodes 1 … n under a root that leads to each place from outside. Irreducible edges are cut, their targets rooted. */
 function baseGraph(
   blocks: readonly Block[],
   index: ReadonlyMap<number, number>,
   outside: readonly number[],
-): { successors: number[][]; analysis: Analysis; cut: [number, number][] } {
+): BaseGraph {
   const successors: number[][] = [[]];
   for (const block of blocks) {
     const nodes: number[] = [];
@@ -164,7 +171,7 @@ function baseGraph(
 }
 
 function buildGraphs(p: Plan, index: ReadonlyMap<number, number>): Graphs {
-  const { successors: base, analysis, cut } = baseGraph(p.blocks, index, p.entries);
+  const { successors: base, analysis, cut } = p.base;
   const successors = base.map((nodes) => [...nodes]);
   const labelled = new Set<number>();
   const nodeOf = successors.map((_, node) => node);
@@ -257,10 +264,12 @@ export class Unit implements Surroundings {
   readonly #plain = new RegisterSet();
   readonly #recipe = new RegisterSet();
   readonly #flags = new RegisterSet();
+  readonly #sequences = new Map<Block, Usage[]>();
   #leaveClean: Label = 0;
   /** Label of the stub by what it stores besides the plain registers: 1 for the recipe, 2 for the flags. */
   readonly #stubs: Label[] = [];
   readonly #stubUsed = [false, false, false, false];
+  readonly #stubSets: RegisterSet[] = [];
   // Where emission stands
   #block: Block;
   #executed = 0;
@@ -349,12 +358,16 @@ export class Unit implements Surroundings {
 
   // Data flow
 
-  #sequence(block: Block): Usage[] {
-    const out: Usage[] = [];
+  /** The usages of a block's instructions, slots included. */
+  #sequence(block: Block): readonly Usage[] {
+    let out = this.#sequences.get(block);
+    if (out !== undefined) return out;
+    out = [];
     for (const item of block.items) {
       out.push(this.#usages.of(item.instruction.list));
       if (item.slot !== undefined) out.push(this.#usages.of(item.slot.list));
     }
+    this.#sequences.set(block, out);
     return out;
   }
 
@@ -422,10 +435,15 @@ export class Unit implements Surroundings {
     return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
   }
 
+  /** What it stores; never to be changed. */
   #stubSet(stub: number): RegisterSet {
-    const set = this.#plain.copy();
-    if ((stub & 1) !== 0) set.addAll(this.#recipe);
-    if ((stub & 2) !== 0) set.addAll(this.#flags);
+    let set = this.#stubSets[stub];
+    if (set === undefined) {
+      set = this.#plain.copy();
+      if ((stub & 1) !== 0) set.addAll(this.#recipe);
+      if ((stub & 2) !== 0) set.addAll(this.#flags);
+      this.#stubSets[stub] = set;
+    }
     return set;
   }
 
@@ -466,17 +484,19 @@ export class Unit implements Surroundings {
   #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
     const block = this.#plan.blocks[i]!;
     const sequence = this.#sequence(block);
-    const before: RegisterSet[] = [];
+    /** The stub for leaving at each instruction that may. */
+    const stubs = new Int8Array(sequence.length).fill(-1);
     const dirty = this.#dirty[i]!.copy();
-    for (const usage of sequence) {
-      before.push(dirty.copy());
+    for (let k = 0; k < sequence.length; k++) {
+      const usage = sequence[k]!;
+      if (usage.mayExit) stubs[k] = this.#stubFor(dirty);
       applyDirt(dirty, usage);
     }
     for (let k = sequence.length - 1; k >= 0; k--) {
       const usage = sequence[k]!;
       needs?.push(this.#usages.needed(usage.list, live));
       this.#usages.before(usage, live);
-      if (usage.mayExit) this.#addStored(before[k]!, live);
+      if (stubs[k]! >= 0) live.addAll(this.#stubSet(stubs[k]!));
     }
   }
 
@@ -605,7 +625,7 @@ export class Unit implements Surroundings {
         if (!this.#wide) code.op(OP.i64_extend_i32_u);
       };
       const usage = this.#usages.of(slot.list);
-      lowering.instruction(usage.list, slotNeeded!, fold(slot.list, this.#itemPc));
+      lowering.instruction(usage.list, slotNeeded!, this.#usages.folds.at(slot.list, this.#itemPc));
       applyDirt(this.#dirtyNow, usage);
       this.#pending = undefined;
       this.#executed++;

@@ -3,6 +3,7 @@
 import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
 import { type OpList, operandsOf } from '../uop/ops.ts';
 import { Flags } from './flags.ts';
+import { Folds } from './fold.ts';
 
 /** A set of registers, by their index in the register file. At most 96. */
 export class RegisterSet {
@@ -62,9 +63,25 @@ export class RegisterSet {
     this.c = 0;
   }
 
-  *indexes(): IterableIterator<number> {
-    for (let i = 0; i < 96; i++) if (this.has(i)) yield i;
+  /** Its registers in ascending order. */
+  indexes(): number[] {
+    const out: number[] = [];
+    for (let w = this.a; w !== 0; w &= w - 1) out.push(31 - Math.clz32(w & -w));
+    for (let w = this.b; w !== 0; w &= w - 1) out.push(63 - Math.clz32(w & -w));
+    for (let w = this.c; w !== 0; w &= w - 1) out.push(95 - Math.clz32(w & -w));
+    return out;
   }
+}
+
+const NOTHING = new RegisterSet();
+
+/** Both sets' registers: one of the two where it holds the other. */
+function union(x: RegisterSet, y: RegisterSet): RegisterSet {
+  if (((y.a & ~x.a) | (y.b & ~x.b) | (y.c & ~x.c)) === 0) return x;
+  if (((x.a & ~y.a) | (x.b & ~y.b) | (x.c & ~y.c)) === 0) return y;
+  const set = x.copy();
+  set.addAll(y);
+  return set;
 }
 
 export interface Usage {
@@ -89,11 +106,13 @@ export class Usages {
   readonly registers: readonly Register[];
   readonly indexOf: ReadonlyMap<Register, number>;
   readonly flags: Flags | undefined;
+  readonly folds = new Folds();
   /** The status flags; what stands for them while they are put off; and the conditions, which the state block does not hold. */
   readonly flagSet: RegisterSet;
   readonly recipeSet: RegisterSet;
   readonly conditionSet: RegisterSet;
   readonly #cache = new WeakMap<OpList, Usage>();
+  readonly #singles: (RegisterSet | undefined)[] = [];
 
   constructor(file: RegisterFile) {
     this.flags = file.flags === undefined ? undefined : new Flags(file.flags);
@@ -125,28 +144,26 @@ export class Usages {
   #make(original: OpList): Usage {
     const rewritten = this.flags?.rewrite(original) ?? { list: original, flags: 'none' };
     const { list } = rewritten;
-    const reads = list.temps.map(() => new RegisterSet());
+    const reads = new Array<RegisterSet>(list.temps.length).fill(NOTHING);
     const always = new RegisterSet();
     const sets = new RegisterSet();
     const sources = new Map<number, RegisterSet>();
     for (const uop of list.ops) {
-      const from = new RegisterSet();
-      for (const temp of operandsOf(uop)) from.addAll(reads[temp]!);
+      // Most values are made of those of one other: sets are shared, and never changed.
+      let from = NOTHING;
+      for (const temp of operandsOf(uop)) from = union(from, reads[temp]!);
       switch (uop.op) {
         case 'get': {
           // A register read back after it has been set in the same list carries what the set was made of.
           const index = this.indexOf.get(uop.register)!;
-          const earlier = sources.get(index);
-          if (earlier === undefined) reads[uop.dst]!.add(index);
-          else reads[uop.dst]!.addAll(earlier);
+          reads[uop.dst] = sources.get(index) ?? this.#single(index);
           break;
         }
         case 'set': {
           const index = this.indexOf.get(uop.register)!;
           sets.add(index);
           const earlier = sources.get(index);
-          if (earlier === undefined) sources.set(index, from);
-          else earlier.addAll(from);
+          sources.set(index, earlier === undefined ? from : union(earlier, from));
           break;
         }
         case 'load':
@@ -157,7 +174,7 @@ export class Usages {
           always.addAll(from);
           break;
         default:
-          if ('dst' in uop) reads[uop.dst]!.addAll(from);
+          if ('dst' in uop) reads[uop.dst] = from;
       }
     }
     const dirties = sets.copy();
@@ -172,6 +189,16 @@ export class Usages {
       dirties.addAll(this.flagSet);
     }
     return { always, sets, sources, dirties, cleans, list, mayExit: list.accesses || list.traps };
+  }
+
+  #single(index: number): RegisterSet {
+    let set = this.#singles[index];
+    if (set === undefined) {
+      set = new RegisterSet();
+      set.add(index);
+      this.#singles[index] = set;
+    }
+    return set;
   }
 
   /** Goes backwards over an instruction: `live` after it becomes what is live before it. */

@@ -190,7 +190,7 @@ function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, 
     memorySize: 2 ** 23,
     compiler: compiled
       ? jit({
-          policy: { threshold: 1, urgent: 1 },
+          policy: { threshold: 1, urgent: 1, warmUp: 0 },
           onStats: (s) => {
             stats = s;
           },

@@ -58,7 +58,8 @@ function machine(isa: Isa, code: Uint8Array, prunings = 0, onStats?: (s: Compile
   const m = new Machine(isa, {
     limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
     memorySize: 2 ** 22,
-    compiler: onStats === undefined ? undefined : jit({ policy: { threshold: 1, urgent: 1, prunings }, onStats }),
+    compiler:
+      onStats === undefined ? undefined : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings }, onStats }),
   });
   m.memory.setSource({
     protectionAt: (address) =>
