@@ -6,6 +6,7 @@ import type { Arch } from '../arch/arch.ts';
 import type { Instruction } from '../engine/decode.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { SavedState } from '../engine/state.ts';
+import { StackScanner } from '../goruntime/stack-scan.ts';
 import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import type { OpList, Temp } from '../uop/ops.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
@@ -17,10 +18,11 @@ import { type Thread, threadOf } from './view.ts';
  * - `registers`, `stack`: what the resumed goroutine finds is not what it left;
  * - `path`: it then does something else than it does undisturbed;
  * - `unwind`: the stack cannot be walked at the injected call, or not to the same callers;
+ * - `scan`: a collection that found the goroutine there could not scan its stack (the runtime throws "missing stackmap");
  * - `locks`: the M holds locks, or may not be preempted for another reason;
  * - `output`: run to its end, the program prints something else or ends otherwise.
  */
-export type OracleName = 'end' | 'progress' | 'registers' | 'stack' | 'path' | 'unwind' | 'locks' | 'output';
+export type OracleName = 'end' | 'progress' | 'registers' | 'stack' | 'path' | 'unwind' | 'scan' | 'locks' | 'output';
 
 /** One instruction that the undisturbed goroutine executes after the interrupted place, and the registers after it. */
 interface Step {
@@ -105,6 +107,7 @@ export class Oracles {
   readonly #go: Go;
   readonly #thread: Thread;
   readonly #unwinder: Unwinder;
+  readonly #scanner: StackScanner;
   readonly #kept: readonly Register[];
   /** The assembler's temporary, which asyncPreempt destroys: nothing may need it where the tables say safe. */
   readonly #temp: Register | undefined;
@@ -121,6 +124,7 @@ export class Oracles {
     this.#go = go;
     this.#thread = threadOf(session.machine, arch);
     this.#unwinder = new Unwinder(go.program, go.memory);
+    this.#scanner = new StackScanner(go.program, go.memory);
     this.#temp = temp === undefined ? undefined : registers.byName.get(temp);
     this.#kept = registers.all.filter((r) => !control.has(r) && !NOT_THE_GOROUTINES.has(r.name) && r !== this.#temp);
     this.#sp = session.machine.state.register(arch.spRegister);
@@ -153,6 +157,17 @@ export class Oracles {
     const wrong = callers.find((frame) => !frame.interrupted && frame.fp === frame.sp);
     if (wrong === undefined) return undefined;
     return `${wrong.func.name}+${hex(wrong.pc - wrong.func.entry)} has no frame, yet seems to have called: ${this.callers(walk).slice(0, 200)}`;
+  }
+
+  /** The frame that keeps the collector from scanning a stack, if there is one: it would throw "missing stackmap". */
+  unscannable(walk: StackWalk): string | undefined {
+    const scanned = this.#scanner.scan(walk.frames);
+    const at = scanned.findIndex(({ note }) => note.includes('no map of'));
+    const found = scanned[at];
+    if (found === undefined) return undefined;
+    const { func } = found.frame;
+    const callee = scanned[at - 1]?.frame.func.name;
+    return `${func.name}${callee === undefined ? '' : `, which called ${callee},`} has ${found.note}`;
   }
 
   /**

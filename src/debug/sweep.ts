@@ -407,6 +407,8 @@ export class Sweep {
           `under the injected call the frames are ${this.#oracles.callers(injected, 1)} instead of ${expected}`,
         );
       }
+      if (injected.stop === 'complete' || injected.stop === 'limit')
+        objects('scan', this.#oracles.unscannable(injected));
       const patience = this.#options.patience ?? PATIENCE;
       const limit = machine.instructions + patience;
       const resumed = this.#untilResumed(gp, verdict.resume, before.sp, limit);

@@ -18,7 +18,7 @@ export interface Shown {
 }
 
 /** Harm that a user would see comes first. */
-const VISIBLE = ['end', 'output', 'registers', 'stack', 'path', 'progress', 'unwind', 'locks'];
+const VISIBLE = ['end', 'output', 'registers', 'stack', 'path', 'progress', 'unwind', 'scan', 'locks'];
 
 export function run(ablation: Ablation, goarch: Goarch, release: string, removed: boolean): Promise<SweepResult> {
   const { args, env } = fixtureSpec(ablation.fixture);
