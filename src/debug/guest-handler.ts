@@ -188,13 +188,10 @@ export class GuestHandler implements SignalWatcher {
       }
     }
     const injected = theirs.startsWith('calls');
-    if (injected) this.counts.injected++;
-    else {
-      const check = ours.check ?? 'want';
-      this.counts.refused[check] = (this.counts.refused[check] ?? 0) + 1;
-    }
-    const verdict = injected ? { safe: true, resume: ours.resume ?? pc } : { safe: false, resume: 0 };
-    this.#host.interrupted(gp, { pc, sp }, verdict);
+    const check = injected ? undefined : (ours.check ?? 'want');
+    if (check === undefined) this.counts.injected++;
+    else this.counts.refused[check] = (this.counts.refused[check] ?? 0) + 1;
+    this.#host.interrupted(gp, { pc, sp }, { safe: injected, resume: injected ? (ours.resume ?? pc) : 0, check });
   }
 
   /** The context that a decision leads to, in words that can be compared. */

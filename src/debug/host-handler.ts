@@ -41,10 +41,20 @@ interface Last {
   resumedAt?: number;
 }
 
+/** Who refused an interrupt: what the goroutine and its M were doing, or the tables. */
+type Refuser = 'state' | 'tables';
+
+const STATE_CHECKS: ReadonlySet<CheckId> = new Set(['curg', 'canPreemptM', 'stack']);
+
+/** More places of one goroutine are not remembered. */
+const PLACES = 4096;
+
 /** A branch that runs again comes to its slot one instruction later. */
 const SLOT = 1;
 /** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
 const RESTART_LIMIT = 20;
+
+const nameOf = ({ pc, sp }: { pc: number; sp: number }): string => `${pc} ${sp}`;
 
 export type InterruptListener = (interrupt: Interrupt) => void;
 
@@ -53,8 +63,11 @@ export type InterruptListener = (interrupt: Interrupt) => void;
  * rewrites the context.
  *
  * An interrupt that finds a goroutine where the last one left it would do the same again for ever (inject, yield, resume, inject;
- * or poison the guard, fail the stack check, yield, check again). So a goroutine that has not moved is let go on, and
- * the guard is not poisoned twice at one place.
+ * or poison the guard, fail the stack check, yield, check again). So a goroutine that has not moved is let go on. And a request has
+ * effects of its own where the interrupt is refused: a prologue yields at the poisoned guard, gcDrain returns without having marked
+ * anything when its worker is to be preempted. A timer in step with such a turn would keep it from ever doing more. So until a
+ * goroutine is next preempted, a place that refused an interrupt is not the place of a second request (where its M was the reason),
+ * or of one that does not poison the guard (where the tables were).
  */
 export class HostHandler {
   readonly preemption: Preemption;
@@ -66,7 +79,8 @@ export class HostHandler {
   readonly #thread: Thread;
   /** The last interrupt of each goroutine, by g. */
   readonly #last = new Map<number, Last>();
-  readonly #poisoned = new Map<number, { pc: number; sp: number }>();
+  /** The places at which interrupts of each goroutine were refused since it was last preempted, and by whom. */
+  readonly #refusals = new Map<number, Map<string, Refuser>>();
 
   constructor(machine: Machine, program: GoProgram, preemption: Preemption) {
     this.#machine = machine;
@@ -112,10 +126,23 @@ export class HostHandler {
   interrupted(
     gp: number,
     { pc, sp }: { pc: number; sp: number },
-    { safe, resume }: Pick<Verdict, 'safe' | 'resume'>,
+    { safe, resume, check }: Pick<Verdict, 'safe' | 'resume' | 'check'>,
   ): void {
     const at = this.#machine.instructions;
+    if (safe) this.#refusals.delete(gp);
+    else if (check !== undefined && check !== 'want') {
+      this.#refused(gp, { pc, sp }, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    }
     this.#last.set(gp, { from: safe ? resume : pc, to: pc, sp, at, injected: safe });
+  }
+
+  #refused(gp: number, place: { pc: number; sp: number }, by: Refuser): void {
+    let places = this.#refusals.get(gp);
+    if (places === undefined || places.size >= PLACES) {
+      places = new Map();
+      this.#refusals.set(gp, places);
+    }
+    places.set(nameOf(place), by);
   }
 
   /**
@@ -133,7 +160,7 @@ export class HostHandler {
   /** Forgets where goroutines were: after a snapshot is restored. */
   reset(): void {
     this.#last.clear();
-    this.#poisoned.clear();
+    this.#refusals.clear();
     this.requests?.reset();
   }
 
@@ -157,16 +184,17 @@ export class HostHandler {
       this.#attempt(() => {
         if (!this.#isUserGoroutine(gp)) return false;
         if (this.preemption.wantAsyncPreempt(gp)) return false;
-        const before = this.#poisoned.get(gp);
-        if (before !== undefined && before.pc === pc && before.sp === sp) {
+        const place = { pc, sp };
+        const by = this.#refusals.get(gp)?.get(nameOf(place));
+        if (by === 'state') return false;
+        if (by === 'tables') runtime.setPreempt(gp, true);
+        else if (asynchronous) this.preemption.requestPreempt(gp);
+        else {
           runtime.setPreempt(gp, true);
-        } else {
-          if (asynchronous) this.preemption.requestPreempt(gp);
-          else {
-            runtime.setPreempt(gp, true);
-            runtime.poisonStackguard(gp);
-          }
-          this.#poisoned.set(gp, { pc, sp });
+          runtime.poisonStackguard(gp);
+          // The next check of a prologue serves it: only the last place counts.
+          this.#refusals.delete(gp);
+          this.#refused(gp, place, 'tables');
         }
         this.requests?.made(gp);
         return true;
