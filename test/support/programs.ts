@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Session, type SessionEnd, type SessionOptions, type Stats } from '../../src/index.ts';
 import { DIR_ARGUMENT, type Fixture, type FixtureRun, fixtureSpec, loadFixture } from './fixtures.ts';
+import { LONG } from './long.ts';
 
 export interface Ran {
   readonly end: SessionEnd;
@@ -19,7 +20,7 @@ const GUEST_DIR = '/data';
 const ENGINE = process.env.ENGINE === 'compile' ? 'compile' : 'evaluate';
 
 /** No fixture comes near, whatever interrupts it: what does not end is reported, not waited for. */
-const LIMIT = 2e9;
+const LIMIT = LONG ? 4e9 : 4e8;
 
 /** Runs one fixture to its end. */
 export function runFixture(
