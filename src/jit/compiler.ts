@@ -19,10 +19,12 @@ import { GuestFault } from '../engine/memory.ts';
 import type { Step } from '../engine/steps.ts';
 import { type Extent, findBlocks } from './blocks.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
-import { FIRST_UNIT, HELPERS } from './lower.ts';
+import { FIRST_UNIT, HELPERS } from './helpers.ts';
+import { jumpHash } from './jumps.ts';
+import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
-import { jumpHash, type Plan, plan, UNIT_TYPE, Unit } from './unit.ts';
+import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import { assemble } from './wasm.ts';
 

@@ -4,9 +4,10 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
-import { HELPERS, type Helper } from './lower.ts';
+import { HELPERS, type Helper } from './helpers.ts';
+import { emitJumpHash } from './jumps.ts';
 import { HELPER_TYPES } from './runtime.ts';
-import { emitJumpHash, UNIT_TYPE } from './unit.ts';
+import { UNIT_TYPE } from './unit.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP } from './wasm.ts';
 
 /** Calls that may nest on the host's stack before it is unwound. A frame takes a few hundred bytes, of the 984 KB that V8 has. */

@@ -4,45 +4,29 @@
 // locals too, so a `get` costs nothing; where a register is set while an older `get` of it is still to be used, that value is
 // put aside first.
 
-import type { BinaryName, CompareName, FloatCompareName, Rounding } from '../../isa/dsl/effects.ts';
+import type { BinaryName, CompareName } from '../../isa/dsl/effects.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
+import { HELPER } from './helpers.ts';
+import {
+  asFloat,
+  byteSwap,
+  convertFloat,
+  division,
+  floatCompare,
+  floats,
+  floatToInt,
+  mulHigh,
+  nanRule,
+  wideDivision,
+} from './lower-scalar.ts';
 import { lowerVector } from './lower-vector.ts';
-import { type Code, F32, F64, I32, I64, OP, type Opcode, SATURATING, SIMD, V128, type ValueType } from './wasm.ts';
-
-/** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order (`supportModule`). */
-export const HELPERS = [
-  'load',
-  'store',
-  'nan32',
-  'nan64',
-  'widenNan',
-  'narrowNan',
-  'divu128',
-  'remu128',
-  'flags',
-] as const;
-export type Helper = (typeof HELPERS)[number];
-export const HELPER: Readonly<Record<Helper, number>> = {
-  load: 0,
-  store: 1,
-  nan32: 2,
-  nan64: 3,
-  widenNan: 4,
-  narrowNan: 5,
-  divu128: 6,
-  remu128: 7,
-  flags: 8,
-};
-
-/** Index of a module's first unit. */
-export const FIRST_UNIT = HELPERS.length;
+import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, V128, type ValueType } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
-type Int = 'i32' | 'i64';
 
 /** What surrounds the operations of an instruction: the function being compiled. */
 export interface Surroundings {
@@ -67,8 +51,6 @@ export interface BranchValues {
 const VALUE_TYPES: Readonly<Record<string, ValueType>> = { i32: I32, i64: I64, v128: V128 };
 export const valueType = (type: string): ValueType => VALUE_TYPES[type]!;
 
-type Names<K extends string> = Readonly<Record<K, readonly [i32: Opcode, i64: Opcode]>>;
-
 const BINARY: Readonly<Partial<Record<BinaryName, readonly [Opcode, Opcode]>>> = {
   add: [OP.i32_add, OP.i64_add],
   sub: [OP.i32_sub, OP.i64_sub],
@@ -81,12 +63,6 @@ const BINARY: Readonly<Partial<Record<BinaryName, readonly [Opcode, Opcode]>>> =
   sar: [OP.i32_shr_s, OP.i64_shr_s],
   rotl: [OP.i32_rotl, OP.i64_rotl],
   rotr: [OP.i32_rotr, OP.i64_rotr],
-};
-const DIVISION: Readonly<Partial<Record<BinaryName, readonly [Opcode, Opcode]>>> = {
-  divu: [OP.i32_div_u, OP.i64_div_u],
-  divs: [OP.i32_div_s, OP.i64_div_s],
-  remu: [OP.i32_rem_u, OP.i64_rem_u],
-  rems: [OP.i32_rem_s, OP.i64_rem_s],
 };
 const COMPARE: Names<CompareName> = {
   eq: [OP.i32_eq, OP.i64_eq],
@@ -102,18 +78,6 @@ const FLOAT: Names<'fadd' | 'fsub' | 'fmul' | 'fdiv'> = {
   fmul: [OP.f32_mul, OP.f64_mul],
   fdiv: [OP.f32_div, OP.f64_div],
 };
-const FLOAT_COMPARE: Names<Exclude<FloatCompareName, 'funord'>> = {
-  feq: [OP.f32_eq, OP.f64_eq],
-  flt: [OP.f32_lt, OP.f64_lt],
-  fle: [OP.f32_le, OP.f64_le],
-};
-const ROUND: Readonly<Record<Rounding, readonly [Opcode, Opcode]>> = {
-  nearest: [OP.f32_nearest, OP.f64_nearest],
-  zero: [OP.f32_trunc, OP.f64_trunc],
-  ceil: [OP.f32_ceil, OP.f64_ceil],
-  floor: [OP.f32_floor, OP.f64_floor],
-};
-
 const LOAD: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
   1: [OP.i32_load8_u, OP.i64_load8_u],
   2: [OP.i32_load16_u, OP.i64_load16_u],
@@ -494,13 +458,17 @@ export class Lowering {
         return;
       case 'divu128':
       case 'remu128':
-        this.#wideDivision(uop);
+        {
+          const [hi, lo, divisor] = [this.capture(uop.hi), this.capture(uop.lo), this.capture(uop.divisor)];
+          wideDivision(code, uop.op, hi, lo, divisor);
+          for (const local of [hi, lo, divisor]) code.release(I64, local);
+        }
         return;
       case 'float': {
         const a = this.capture(uop.a);
         const b = this.capture(uop.b);
-        this.#nanRule(uop.type, a, b, () => {
-          this.#floats(uop.type, a, b);
+        nanRule(code, uop.type, a, b, () => {
+          floats(code, uop.type, a, b);
           code.op(FLOAT[uop.name][wide(uop.type)]);
         });
         code.release(valueType(uop.type), a);
@@ -509,19 +477,28 @@ export class Lowering {
       }
       case 'fsqrt': {
         const a = this.capture(uop.a);
-        this.#nanRule(uop.type, a, a, () => {
-          this.#asFloat(uop.type, a);
+        nanRule(code, uop.type, a, a, () => {
+          asFloat(code, uop.type, a);
           code.op(uop.type === 'i32' ? OP.f32_sqrt : OP.f64_sqrt);
         });
         code.release(valueType(uop.type), a);
         return;
       }
-      case 'floatCompare':
-        this.#floatCompare(uop);
+      case 'floatCompare': {
+        const a = this.capture(uop.a);
+        const b = this.capture(uop.b);
+        floatCompare(code, uop.name, uop.type, a, b);
+        code.release(valueType(uop.type), a);
+        code.release(valueType(uop.type), b);
         return;
+      }
       case 'widen':
       case 'narrow':
-        this.#convertFloat(uop);
+        {
+          const a = this.capture(uop.a);
+          convertFloat(code, uop.op === 'widen', a);
+          code.release(uop.op === 'widen' ? I32 : I64, a);
+        }
         return;
       case 'intToFloat':
         this.push(uop.a);
@@ -534,7 +511,7 @@ export class Lowering {
         }
         return;
       case 'floatToInt':
-        this.#floatToInt(uop);
+        floatToInt(code, uop, (temp) => this.push(temp));
         return;
       case 'vector':
         lowerVector(code, uop.name, uop.args, uop.imm, (temp) => this.push(temp));
@@ -556,94 +533,10 @@ export class Lowering {
     const type = valueType(uop.type);
     const a = this.capture(uop.a);
     const b = this.capture(uop.b);
-    if (uop.name === 'mulhu' || uop.name === 'mulhs') this.#mulHigh(uop.name, a, b);
-    else this.#division(uop.name, uop.type, a, b);
+    if (uop.name === 'mulhu' || uop.name === 'mulhs') mulHigh(code, uop.name, a, b);
+    else division(code, uop.name, uop.type, a, b);
     code.release(type, a);
     code.release(type, b);
-  }
-
-  /** Total division: WebAssembly's traps on a divisor of 0 and on the signed overflow. */
-  #division(name: BinaryName, type: Int, a: number, b: number): void {
-    const code = this.#code;
-    const w = wide(type);
-    const int = (value: number): void => (type === 'i32' ? code.i32(value) : code.i64(BigInt(value)));
-    code.get(b);
-    code.op(w === 0 ? OP.i32_eqz : OP.i64_eqz);
-    code.if(valueType(type));
-    int(0);
-    code.else();
-    if (name === 'divs') {
-      code.get(b);
-      int(-1);
-      code.op(w === 0 ? OP.i32_eq : OP.i64_eq);
-      code.if(valueType(type));
-      int(0);
-      code.get(a);
-      code.op(w === 0 ? OP.i32_sub : OP.i64_sub);
-      code.else();
-    }
-    code.get(a);
-    code.get(b);
-    code.op(DIVISION[name]![w]);
-    if (name === 'divs') code.end();
-    code.end();
-  }
-
-  /** High half of a 64 by 64 bit product, from four products of halves. */
-  #mulHigh(name: 'mulhu' | 'mulhs', a: number, b: number): void {
-    const code = this.#code;
-    const low = (x: number): void => {
-      code.get(x);
-      code.i64(0xffffffffn);
-      code.op(OP.i64_and);
-    };
-    const high = (x: number): void => {
-      code.get(x);
-      code.i64(32n);
-      code.op(OP.i64_shr_u);
-    };
-    const middle = code.borrow(I64);
-    const cross = code.borrow(I64);
-    // middle = aHigh * bLow + (aLow * bLow >> 32); it cannot overflow.
-    high(a);
-    low(b);
-    code.op(OP.i64_mul);
-    low(a);
-    low(b);
-    code.op(OP.i64_mul);
-    code.i64(32n);
-    code.op(OP.i64_shr_u);
-    code.op(OP.i64_add);
-    code.set(middle);
-    // cross = aLow * bHigh + low half of middle
-    low(a);
-    high(b);
-    code.op(OP.i64_mul);
-    low(middle);
-    code.op(OP.i64_add);
-    code.set(cross);
-    high(a);
-    high(b);
-    code.op(OP.i64_mul);
-    high(middle);
-    code.op(OP.i64_add);
-    high(cross);
-    code.op(OP.i64_add);
-    if (name === 'mulhs') {
-      for (const [x, y] of [
-        [a, b],
-        [b, a],
-      ] as const) {
-        code.get(x);
-        code.i64(63n);
-        code.op(OP.i64_shr_s);
-        code.get(y);
-        code.op(OP.i64_and);
-        code.op(OP.i64_sub);
-      }
-    }
-    code.release(I64, middle);
-    code.release(I64, cross);
   }
 
   #unary(uop: Extract<Uop, { op: 'unary' }>): void {
@@ -651,7 +544,7 @@ export class Lowering {
     const w = wide(uop.type);
     if (uop.name === 'bswap') {
       const a = this.capture(uop.a);
-      this.#byteSwap(uop.type, a);
+      byteSwap(code, uop.type, a);
       code.release(valueType(uop.type), a);
       return;
     }
@@ -664,172 +557,5 @@ export class Lowering {
       sext16: [OP.i32_extend16_s, OP.i64_extend16_s],
     };
     code.op(opcodes[uop.name][w]);
-  }
-
-  /** Bytes reversed by swapping halves twice or three times, the last by a rotation. */
-  #byteSwap(type: Int, a: number): void {
-    const code = this.#code;
-    if (type === 'i32') {
-      for (const [mask, amount, op] of [
-        [0x00ff00ff, 8, OP.i32_rotr],
-        [-0x00ff0100, 8, OP.i32_rotl],
-      ] as const) {
-        code.get(a);
-        code.i32(mask | 0);
-        code.op(OP.i32_and);
-        code.i32(amount);
-        code.op(op);
-      }
-      code.op(OP.i32_or);
-      return;
-    }
-    const t = code.borrow(I64);
-    code.get(a);
-    code.set(t);
-    for (const [mask, amount] of [
-      [0x00ff00ff00ff00ffn, 8n],
-      [0x0000ffff0000ffffn, 16n],
-    ] as const) {
-      code.get(t);
-      code.i64(mask);
-      code.op(OP.i64_and);
-      code.i64(amount);
-      code.op(OP.i64_shl);
-      code.get(t);
-      code.i64(amount);
-      code.op(OP.i64_shr_u);
-      code.i64(mask);
-      code.op(OP.i64_and);
-      code.op(OP.i64_or);
-      code.set(t);
-    }
-    code.get(t);
-    code.i64(32n);
-    code.op(OP.i64_rotl);
-    code.release(I64, t);
-  }
-
-  #wideDivision(uop: Extract<Uop, { op: 'divu128' | 'remu128' }>): void {
-    const code = this.#code;
-    const hi = this.capture(uop.hi);
-    const lo = this.capture(uop.lo);
-    const divisor = this.capture(uop.divisor);
-    // Compilers zero the upper half: then the host's own division does, unless the divisor is 0 (the helper knows).
-    code.get(hi);
-    code.op(OP.i64_eqz);
-    code.get(divisor);
-    code.i64(0n);
-    code.op(OP.i64_ne);
-    code.op(OP.i32_and);
-    code.if(I64);
-    code.get(lo);
-    code.get(divisor);
-    code.op(uop.op === 'divu128' ? OP.i64_div_u : OP.i64_rem_u);
-    code.else();
-    code.get(hi);
-    code.get(lo);
-    code.get(divisor);
-    code.call(HELPER[uop.op]);
-    code.end();
-    for (const local of [hi, lo, divisor]) code.release(I64, local);
-  }
-
-  // Floating point
-
-  #asFloat(type: Int, local: number): void {
-    this.#code.get(local);
-    this.#code.op(type === 'i32' ? OP.f32_reinterpret_i32 : OP.f64_reinterpret_i64);
-  }
-
-  #floats(type: Int, a: number, b: number): void {
-    this.#asFloat(type, a);
-    this.#asFloat(type, b);
-  }
-
-  /** A result's bits; where it is a NaN, the bits that the architecture's rule makes of the operands. */
-  #nanRule(type: Int, a: number, b: number, compute: () => void): void {
-    const code = this.#code;
-    const float = type === 'i32' ? F32 : F64;
-    const result = code.borrow(float);
-    compute();
-    code.tee(result);
-    code.get(result);
-    code.op(type === 'i32' ? OP.f32_eq : OP.f64_eq);
-    code.if(valueType(type));
-    code.get(result);
-    code.op(type === 'i32' ? OP.i32_reinterpret_f32 : OP.i64_reinterpret_f64);
-    code.else();
-    code.get(a);
-    code.get(b);
-    code.call(type === 'i32' ? HELPER.nan32 : HELPER.nan64);
-    code.end();
-    code.release(float, result);
-  }
-
-  #floatCompare(uop: Extract<Uop, { op: 'floatCompare' }>): void {
-    const code = this.#code;
-    const a = this.capture(uop.a);
-    const b = this.capture(uop.b);
-    if (uop.name === 'funord') {
-      const ne = uop.type === 'i32' ? OP.f32_ne : OP.f64_ne;
-      this.#floats(uop.type, a, a);
-      code.op(ne);
-      this.#floats(uop.type, b, b);
-      code.op(ne);
-      code.op(OP.i32_or);
-    } else {
-      this.#floats(uop.type, a, b);
-      code.op(FLOAT_COMPARE[uop.name][wide(uop.type)]);
-    }
-    code.release(valueType(uop.type), a);
-    code.release(valueType(uop.type), b);
-  }
-
-  #convertFloat(uop: Extract<Uop, { op: 'widen' | 'narrow' }>): void {
-    const code = this.#code;
-    const widen = uop.op === 'widen';
-    const from: Int = widen ? 'i32' : 'i64';
-    const a = this.capture(uop.a);
-    this.#floats(from, a, a);
-    code.op(widen ? OP.f32_eq : OP.f64_eq);
-    code.if(widen ? I64 : I32);
-    this.#asFloat(from, a);
-    code.op(widen ? OP.f64_promote_f32 : OP.f32_demote_f64);
-    code.op(widen ? OP.i64_reinterpret_f64 : OP.i32_reinterpret_f32);
-    code.else();
-    code.get(a);
-    code.call(widen ? HELPER.widenNan : HELPER.narrowNan);
-    code.end();
-    code.release(valueType(from), a);
-  }
-
-  /** Rounded, then tested against the range: both bounds are exact in either format. */
-  #floatToInt(uop: Extract<Uop, { op: 'floatToInt' }>): void {
-    const code = this.#code;
-    const single = uop.from === 'i32';
-    const float = single ? F32 : F64;
-    const rounded = code.borrow(float);
-    const limit = uop.to === 'i32' ? 2 ** 31 : 2 ** 63;
-    const bound = (value: number): void => (single ? code.f32(value) : code.f64(value));
-    this.push(uop.a);
-    code.op(single ? OP.f32_reinterpret_i32 : OP.f64_reinterpret_i64);
-    code.op(ROUND[uop.rounding][wide(uop.from)]);
-    code.tee(rounded);
-    bound(-limit);
-    code.op(single ? OP.f32_ge : OP.f64_ge);
-    code.get(rounded);
-    bound(limit);
-    code.op(single ? OP.f32_lt : OP.f64_lt);
-    code.op(OP.i32_and);
-    code.if(valueType(uop.to));
-    code.get(rounded);
-    code.u8(0xfc);
-    if (uop.to === 'i32') code.unsigned(single ? SATURATING.i32_f32_s : SATURATING.i32_f64_s);
-    else code.unsigned(single ? SATURATING.i64_f32_s : SATURATING.i64_f64_s);
-    code.else();
-    if (uop.to === 'i32') code.i32(Number(BigInt.asIntN(32, uop.invalid)));
-    else code.i64(uop.invalid);
-    code.end();
-    code.release(float, rounded);
   }
 }

@@ -137,6 +137,9 @@ export const OP = {
 } as const;
 export type Opcode = (typeof OP)[keyof typeof OP];
 
+/** Opcodes by name, for operands of either width. */
+export type Names<K extends string> = Readonly<Record<K, readonly [i32: Opcode, i64: Opcode]>>;
+
 /** Opcodes behind the 0xfc prefix. */
 export const SATURATING = { i32_f32_s: 0, i32_f64_s: 2, i64_f32_s: 4, i64_f64_s: 6 } as const;
 

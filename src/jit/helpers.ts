@@ -1,0 +1,29 @@
+// The functions that compiled code calls where an operation is rare or long: their names and indexes. src/jit/runtime.ts has what they do.
+
+/** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order (`supportModule`). */
+export const HELPERS = [
+  'load',
+  'store',
+  'nan32',
+  'nan64',
+  'widenNan',
+  'narrowNan',
+  'divu128',
+  'remu128',
+  'flags',
+] as const;
+export type Helper = (typeof HELPERS)[number];
+export const HELPER: Readonly<Record<Helper, number>> = {
+  load: 0,
+  store: 1,
+  nan32: 2,
+  nan64: 3,
+  widenNan: 4,
+  narrowNan: 5,
+  divu128: 6,
+  remu128: 7,
+  flags: 8,
+};
+
+/** Index of a module's first unit. */
+export const FIRST_UNIT = HELPERS.length;
