@@ -30,7 +30,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
       }),
     ),
   ablations: () => {
-    const shown = JSON.parse(readFileSync(new URL('ablation/table.json', import.meta.url), 'utf8')) as Shown[];
+    const shown = JSON.parse(readFileSync(new URL('ablation/table.data.json', import.meta.url), 'utf8')) as Shown[];
     return table(
       ['without', 'and what stands behind it', 'harm is shown on', 'for instance', 'what goes wrong'],
       compactRows(shown),

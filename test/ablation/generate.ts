@@ -5,7 +5,7 @@ import { ABLATIONS } from './cases.ts';
 import { markdown, type Shown, show } from './table.ts';
 
 const HERE = import.meta.dirname;
-const DATA = join(HERE, 'table.json');
+const DATA = join(HERE, 'table.data.json');
 
 const chosen = process.argv[2]?.split(',');
 const known: Shown[] = existsSync(DATA) ? (JSON.parse(readFileSync(DATA, 'utf8')) as Shown[]) : [];
