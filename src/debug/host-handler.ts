@@ -31,13 +31,18 @@ export interface InterruptCounts {
   readonly refused: Partial<Record<CheckId, number>>;
 }
 
-/** An interrupt of a goroutine: where it goes on, and up to where it had come. */
-interface Last {
+/** Where a refused interrupt left a goroutine. */
+interface Refused {
+  readonly pc: number;
+  readonly sp: number;
+  readonly at: number;
+}
+
+/** An injected call into a goroutine: where it goes on, and up to where it had come. */
+interface Injected {
   readonly from: number;
   readonly to: number;
   readonly sp: number;
-  readonly at: number;
-  readonly injected: boolean;
   resumedAt?: number;
 }
 
@@ -77,8 +82,10 @@ export class HostHandler {
   requests: RequestLog | undefined;
   readonly #machine: Machine;
   readonly #thread: Thread;
-  /** The last interrupt of each goroutine, by g. */
-  readonly #last = new Map<number, Last>();
+  /** The last refused interrupt of each goroutine, by g. */
+  readonly #lastRefused = new Map<number, Refused>();
+  /** The last injected call into each goroutine, by g. Interrupts within that call do not make it forgotten. */
+  readonly #lastInjected = new Map<number, Injected>();
   /** The places at which interrupts of each goroutine were refused since it was last preempted, and by whom. */
   readonly #refusals = new Map<number, Map<string, Refuser>>();
 
@@ -119,7 +126,7 @@ export class HostHandler {
   /** Whether the goroutine that runs stands where the last interrupt left it, and is to be let go on. */
   get standsStill(): boolean {
     const { pc, sp } = this.#thread;
-    return this.#hasNotMoved(this.#last.get(this.#getg()), pc, sp, this.#machine.instructions);
+    return this.#hasNotMoved(this.#getg(), pc, sp, this.#machine.instructions);
   }
 
   /** Remembers an interrupt of gp at a place, and what came of it. */
@@ -128,12 +135,14 @@ export class HostHandler {
     { pc, sp }: { pc: number; sp: number },
     { safe, resume, check }: Pick<Verdict, 'safe' | 'resume' | 'check'>,
   ): void {
-    const at = this.#machine.instructions;
-    if (safe) this.#refusals.delete(gp);
-    else if (check !== undefined && check !== 'want') {
-      this.#refused(gp, { pc, sp }, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    if (safe) {
+      this.#refusals.delete(gp);
+      this.#lastInjected.set(gp, { from: resume, to: pc, sp });
+      return;
     }
-    this.#last.set(gp, { from: safe ? resume : pc, to: pc, sp, at, injected: safe });
+    if (check !== undefined && check !== 'want')
+      this.#refused(gp, { pc, sp }, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    this.#lastRefused.set(gp, { pc, sp, at: this.#machine.instructions });
   }
 
   #refused(gp: number, place: { pc: number; sp: number }, by: Refuser): void {
@@ -149,17 +158,20 @@ export class HostHandler {
    * Whether a goroutine stands where the last interrupt left it. After a refused one that is the same PC, or the branch whose slot was
    * interrupted and is about to run again. After an injected one it is anywhere from the resume PC to the interrupted one.
    */
-  #hasNotMoved(last: Last | undefined, pc: number, sp: number, now: number): boolean {
-    if (last === undefined || pc < last.from || pc > last.to || sp !== last.sp) return false;
-    if (!last.injected) return now - last.at <= SLOT;
+  #hasNotMoved(gp: number, pc: number, sp: number, now: number): boolean {
+    const refused = this.#lastRefused.get(gp);
+    if (refused !== undefined && pc === refused.pc && sp === refused.sp && now - refused.at <= SLOT) return true;
+    const injected = this.#lastInjected.get(gp);
+    if (injected === undefined || pc < injected.from || pc > injected.to || sp !== injected.sp) return false;
     // The first interrupt after the resume starts the clock: when it comes is the scheduler's business.
-    last.resumedAt ??= now;
-    return now - last.resumedAt <= RESTART_LIMIT;
+    injected.resumedAt ??= now;
+    return now - injected.resumedAt <= RESTART_LIMIT;
   }
 
   /** Forgets where goroutines were: after a snapshot is restored. */
   reset(): void {
-    this.#last.clear();
+    this.#lastRefused.clear();
+    this.#lastInjected.clear();
     this.#refusals.clear();
     this.requests?.reset();
   }

@@ -64,15 +64,15 @@ describe.each(['amd64', 'mips', 'mips64le'] as const)('the roots of a goroutine 
 });
 
 describe.each(sampled(GOARCHES, 2))('the collector of a %s program', (goarch) => {
-  test('scans the very words that the model does', () => {
+  /** Has the collector scan stacks while goroutines are interrupted every so often; how many had been stopped anywhere. */
+  const judged = (interval: number): number => {
     const opened = open('gcheavy', goarch, '1.27', { cpus: 2 });
     const { session, go } = opened;
-    // Interrupts, so that some of the stacks are those of goroutines that were stopped anywhere.
     let due = 500_000;
     session.interrupts.push({
       next: () => due,
       fire: (kernel, task) => {
-        due = kernel.machine.instructions + 3001;
+        due = kernel.machine.instructions + interval;
         go.handler.interrupt(task.tid);
       },
     });
@@ -83,7 +83,7 @@ describe.each(sampled(GOARCHES, 2))('the collector of a %s program', (goarch) =>
     let stacks = 0;
     let interrupted = 0;
     let words = 0;
-    while (stacks < 20) {
+    while (stacks < 6 || interrupted === 0) {
       const scan = judge.next();
       if (scan === undefined) break;
       const ours = new Set<number>();
@@ -101,7 +101,12 @@ describe.each(sampled(GOARCHES, 2))('the collector of a %s program', (goarch) =>
     }
     expect(stacks).toBeGreaterThan(5);
     expect(words).toBeGreaterThan(10);
-    // On one target the collector comes upon an interrupted goroutine this early.
-    if (goarch === 'mipsle') expect(interrupted).toBeGreaterThan(0);
+    return interrupted;
+  };
+
+  test('scans the very words that the model does', () => {
+    // The collector comes upon interrupted goroutines by chance: some interval will do, on amd64 none of these.
+    const met = [307, 1009, 3001].some((interval) => judged(interval) > 0);
+    if (goarch !== 'amd64') expect(met).toBe(true);
   });
 });
