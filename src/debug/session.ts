@@ -240,6 +240,8 @@ export class Session {
     this.#counts = options.profile === true ? new InstructionCounts(() => this.machine.instructions) : undefined;
     this.#observe();
     this.#runOptions = this.#schedule(options.schedule);
+    // Whoever interrupts needs the tables: damaged ones are told of before the program has begun.
+    if (options.schedule !== undefined || options.handler === 'guest') this.go?.preemption.prepare();
   }
 
   #openGo(program: GoProgram): Go {
@@ -252,11 +254,23 @@ export class Session {
       asyncpreemptoff: asyncpreemptoff(this.#options.env ?? [], program.release),
       ...(without === undefined ? {} : { without }),
     });
-    const allgs = allgsOf(this.machine.isa, program);
     const handler = new HostHandler(this.machine, program, preemption);
     const guest =
       this.#options.handler === 'guest' ? new GuestHandler(this.process.kernel, preemption, handler) : undefined;
-    return { program, memory, preemption, allgs, handler, guest };
+    const { isa } = this.machine;
+    let allgs: { readonly found: AllgsSymbols | undefined } | undefined;
+    return {
+      program,
+      memory,
+      preemption,
+      handler,
+      guest,
+      get allgs() {
+        // Symbols or code are looked through only for those who list goroutines.
+        allgs ??= { found: allgsOf(isa, program) };
+        return allgs.found;
+      },
+    };
   }
 
   #observe(): void {

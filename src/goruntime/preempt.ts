@@ -66,25 +66,46 @@ class LiveRefusal implements Verdict {
 export class Preemption {
   readonly program: GoProgram;
   readonly memory: GuestMemory;
-  readonly runtime: RuntimeView;
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
   readonly asyncpreemptoff: boolean;
   readonly safePoints: SafePoints;
-  /** Bytes of stack that an injected call needs, as the runtime's init computes it. */
-  readonly asyncPreemptStack: number;
   readonly #checkSecret: boolean;
+  #runtime: RuntimeView | undefined;
+  #asyncPreemptStack: number | undefined;
 
   constructor(program: GoProgram, memory: GuestMemory, options: PreemptOptions = {}) {
     this.program = program;
     this.memory = memory;
-    this.runtime = new RuntimeView(memory, program.offsets);
     this.rules = options.rules ?? program.rules;
     this.without = options.without ?? new Set();
     this.asyncpreemptoff = options.asyncpreemptoff ?? false;
     this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
-    this.asyncPreemptStack = program.asyncPreemptStack(this.rules);
     this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
+  }
+
+  /** Made when it is first asked for: a run without interrupts has no use for the offsets, which take reading DWARF. */
+  get runtime(): RuntimeView {
+    this.#runtime ??= new RuntimeView(this.memory, this.program.offsets);
+    return this.#runtime;
+  }
+
+  /**
+   * Bytes of stack that an injected call needs, as the runtime's init computes it.
+   * @throws TableError if the tables are damaged there
+   */
+  get asyncPreemptStack(): number {
+    this.#asyncPreemptStack ??= this.program.asyncPreemptStack(this.rules);
+    return this.#asyncPreemptStack;
+  }
+
+  /**
+   * Reads now what would be read when it is first needed.
+   * @throws TableError if the tables are damaged there
+   */
+  prepare(): void {
+    void this.runtime;
+    void this.asyncPreemptStack;
   }
 
   /** g of the running thread. */

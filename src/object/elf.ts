@@ -203,8 +203,8 @@ export function readElf(bytes: Uint8Array): Elf {
   const sections = readSections(file, shoff, shentsize, shnum, shstrndx);
 
   let symbols: readonly ElfSymbol[] | undefined;
-  let byName: Map<string, ElfSymbol> | undefined;
-  const self: Elf = {
+  const byName = new Map<string, ElfSymbol | undefined>();
+  return {
     bytes,
     class: wide ? 64 : 32,
     bigEndian: !file.littleEndian,
@@ -225,12 +225,11 @@ export function readElf(bytes: Uint8Array): Elf {
       return symbols;
     },
     symbol: (name) => {
-      byName ??= new Map(self.symbols().map((s) => [s.name, s]));
+      if (!byName.has(name)) byName.set(name, findSymbol(file, sections, name));
       return byName.get(name);
     },
     relativeRelocations: () => relativeRelocations(file, sections, machine),
   };
-  return self;
 }
 
 function describeForeign(bytes: Uint8Array): string {
@@ -412,27 +411,70 @@ function sectionData(file: FileReader, sections: readonly Section[], name: strin
   return inflate(data.subarray(12), Math.min(Number(head.getBigUint64(4)), MAX_INFLATED), zdebug.name);
 }
 
-function readSymbols(file: FileReader, sections: readonly Section[]): ElfSymbol[] {
+/** Where .symtab and its strings stand in the file. */
+interface SymbolTable {
+  /** Offsets of the first entry that is not the empty one, and of where entries end. */
+  readonly start: number;
+  readonly end: number;
+  readonly entry: number;
+  readonly strings: Section;
+}
+
+function symbolTable(file: FileReader, sections: readonly Section[]): SymbolTable | undefined {
   const table = sections.find((s) => s.type === SHT_SYMTAB);
   const strings = table === undefined ? undefined : sections[table.link];
-  if (table === undefined || strings === undefined) return [];
-  const size = file.wide ? 24 : 16;
-  const end = Math.min(table.offset + table.size, file.bytes.length);
+  if (table === undefined || strings === undefined) return undefined;
+  const entry = file.wide ? 24 : 16;
+  const end = Math.min(table.offset + table.size, file.bytes.length) - entry + 1;
+  return { start: table.offset + entry, end, entry, strings };
+}
+
+/** The symbol whose entry stands at `at`; undefined for one without a name, or whose value is no address. */
+function readSymbol(file: FileReader, { strings }: SymbolTable, at: number): ElfSymbol | undefined {
+  const nameOff = file.u32(at, 'symbol table');
+  const info = file.u8(at + (file.wide ? 4 : 12), 'symbol table');
+  const value = file.wide ? lenient64(file, at + 8) : file.u32(at + 4, 'symbol table');
+  if (nameOff === 0 || value === undefined) return undefined;
+  return {
+    name: file.text(strings.offset + nameOff, strings.offset + strings.size),
+    value,
+    size: (file.wide ? lenient64(file, at + 16) : file.u32(at + 8, 'symbol table')) ?? 0,
+    type: info & 15,
+    section: file.u16(at + (file.wide ? 6 : 14), 'symbol table'),
+  };
+}
+
+function readSymbols(file: FileReader, sections: readonly Section[]): ElfSymbol[] {
+  const table = symbolTable(file, sections);
   const symbols: ElfSymbol[] = [];
-  for (let at = table.offset + size; at + size <= end; at += size) {
-    const nameOff = file.u32(at, 'symbol table');
-    const info = file.u8(at + (file.wide ? 4 : 12), 'symbol table');
-    const value = file.wide ? lenient64(file, at + 8) : file.u32(at + 4, 'symbol table');
-    if (nameOff === 0 || value === undefined) continue;
-    symbols.push({
-      name: file.text(strings.offset + nameOff, strings.offset + strings.size),
-      value,
-      size: (file.wide ? lenient64(file, at + 16) : file.u32(at + 8, 'symbol table')) ?? 0,
-      type: info & 15,
-      section: file.u16(at + (file.wide ? 6 : 14), 'symbol table'),
-    });
+  if (table === undefined) return symbols;
+  for (let at = table.start; at < table.end; at += table.entry) {
+    const symbol = readSymbol(file, table, at);
+    if (symbol !== undefined) symbols.push(symbol);
   }
   return symbols;
+}
+
+/** The last symbol of that name, found by where the name stands: opening a program asks for a few of its thousands. */
+function findSymbol(file: FileReader, sections: readonly Section[], name: string): ElfSymbol | undefined {
+  const table = symbolTable(file, sections);
+  if (table === undefined || name === '') return undefined;
+  const { strings } = table;
+  const text = file.bytes.subarray(strings.offset, strings.offset + strings.size);
+  const haystack = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  const offsets = new Set<number>();
+  const { length } = Buffer.from(name);
+  for (let at = haystack.indexOf(name); at >= 0; at = haystack.indexOf(name, at + 1)) {
+    if ((haystack[at + length] ?? 0) === 0) offsets.add(at);
+  }
+  if (offsets.size === 0) return undefined;
+  const count = Math.ceil((table.end - table.start) / table.entry);
+  for (let i = count - 1; i >= 0; i--) {
+    const at = table.start + i * table.entry;
+    const symbol = offsets.has(file.u32(at, 'symbol table')) ? readSymbol(file, table, at) : undefined;
+    if (symbol !== undefined) return symbol;
+  }
+  return undefined;
 }
 
 /** A symbol value may be any 64-bit constant; one that is no address is of no use here. */

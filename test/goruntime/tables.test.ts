@@ -58,6 +58,16 @@ describe.each(cells())('tables of $purpose for $goarch, Go $release', (cell) => 
 });
 
 describe.each(symbolCells())('tables against symbols and DWARF of $purpose for $goarch, Go $release', (cell) => {
+  test('a symbol is found by its name as in the list of all', () => {
+    const { elf } = open(cell);
+    const byName = new Map(elf.symbols().map((s) => [s.name, s]));
+    const names = [...byName.keys()].filter((name, i) => name !== '' && (i % 40 === 0 || name.startsWith('runtime.a')));
+    expect(names.length).toBeGreaterThan(50);
+    for (const name of names) expect(elf.symbol(name)).toEqual(byName.get(name));
+    // The end of a longer name, its beginning, and nothing at all.
+    for (const name of ['allgs', 'runtime.allg', '']) expect(elf.symbol(name)).toBe(byName.get(name));
+  });
+
   test('every function symbol is a function of pclntab at the same address', () => {
     const { elf, tables } = open(cell);
     const symbols = elf.symbols().filter((s) => s.type === STT_FUNC && s.size > 0 && s.value < tables.maxpc);
