@@ -60,6 +60,9 @@ export class CompilerWatch {
         },
         arrived: (pc, page) => compiler.arrived(pc, page),
         invalidate: (page) => compiler.invalidate(page),
+        watch: (watched) => compiler.watch(watched),
+        takeTold: () => compiler.takeTold(),
+        settle: () => compiler.settle(),
       };
     };
   }

@@ -5,6 +5,7 @@
 
 import { gzipSync } from 'node:zlib';
 import type { LocationInput, Function as PprofFunction, SampleInput } from 'pprof-format';
+import type { Counter } from '../engine/compiler.ts';
 import type { GoTables } from '../goruntime/tables.ts';
 import type { Elf } from '../object/elf.ts';
 
@@ -12,7 +13,7 @@ const PAGE_BITS = 12;
 const PAGE_SIZE = 1 << PAGE_BITS;
 
 /** Counts executions by PC. */
-export class InstructionCounts {
+export class InstructionCounts implements Counter {
   readonly #now: () => number;
   readonly #pages = new Map<number, Float64Array<ArrayBuffer>>();
   #page = -1;
@@ -37,6 +38,12 @@ export class InstructionCounts {
     this.#counts[offset]!++;
     this.#lastCounts = this.#counts;
     this.#lastOffset = offset;
+  }
+
+  addTimes(pc: number, times: number): void {
+    const page = Math.floor(pc / PAGE_SIZE);
+    if (page !== this.#page) this.#turnTo(page);
+    this.#counts[pc - page * PAGE_SIZE]! += times;
   }
 
   /** Takes back the instruction that was seen last if it has not been executed: it faulted, or the run ended there. */

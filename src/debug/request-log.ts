@@ -1,6 +1,7 @@
 // Which kind of safe-point served each request for preemption of a run, and after how many instructions.
 
-import type { Breakpoints, Machine } from '../engine/machine.ts';
+import type { Breakpoints } from '../engine/compiler.ts';
+import type { Machine } from '../engine/machine.ts';
 import { Grunning, Gscan, Gsyscall } from '../goruntime/facts/constants.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
 import { type SafePointKind, stoppedKind } from '../goruntime/stop-kind.ts';
@@ -128,7 +129,10 @@ export class RequestLog {
     if (schedule === undefined) return;
     const others = this.#machine.breakpoints;
     this.#others = others;
-    this.#machine.breakpoints = { has: (pc) => pc === schedule || others?.has(pc) === true };
+    this.#machine.breakpoints =
+      others === undefined || others instanceof Set
+        ? new Set([schedule, ...(others ?? [])])
+        : { has: (pc) => pc === schedule || others.has(pc) };
   }
 
   #unwatch(): void {

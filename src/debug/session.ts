@@ -275,14 +275,8 @@ export class Session {
 
   #observe(): void {
     const hash = this.#hash;
-    const counts = this.#counts;
-    if (hash !== undefined && counts !== undefined) {
-      this.machine.observer = (pc) => {
-        hash.add(pc);
-        counts.add(pc);
-      };
-    } else if (hash !== undefined) this.machine.observer = (pc) => hash.add(pc);
-    else if (counts !== undefined) this.machine.observer = (pc) => counts.add(pc);
+    if (hash !== undefined) this.machine.observer = (pc) => hash.add(pc);
+    this.machine.counter = this.#counts;
   }
 
   /** Who interrupts the run, and what happens then. */
@@ -417,6 +411,7 @@ export class Session {
   async profile(path: string): Promise<Uint8Array | undefined> {
     if (this.#counts === undefined) return undefined;
     const program = { path, elf: this.#elf, base: this.#base, tables: this.go?.program.tables };
+    this.machine.settleCounts();
     return encodeProfile(this.#counts, program);
   }
 

@@ -1,11 +1,11 @@
 // Where a sweep stops to inject: functions by name, single places, and of these only what the program's tables call safe.
 
-import type { Breakpoints } from '../engine/machine.ts';
+import type { Region } from '../engine/compiler.ts';
 import type { SafePoints } from '../goruntime/safe-points.ts';
 import type { Func } from '../goruntime/tables.ts';
 
-/** Merged address ranges as breakpoints. */
-export class Ranges implements Breakpoints {
+/** Merged address ranges. */
+export class Ranges implements Region {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
 

@@ -1,6 +1,6 @@
 // Sweeps: at every executed instruction of a range, forks the machine, injects a preemption, and holds the oracles against it.
 
-import type { Breakpoints } from '../engine/machine.ts';
+import type { Breakpoints } from '../engine/compiler.ts';
 import { Grunning, Gscan } from '../goruntime/facts/constants.ts';
 import { LocationError } from '../goruntime/locate.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';

@@ -2,12 +2,49 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { OpList } from '../uop/ops.ts';
-import type { CodePage, DecodeCache } from './decode.ts';
+import type { CodePage, DecodeCache, Instruction } from './decode.ts';
 import type { Memory } from './memory.ts';
 import type { State } from './state.ts';
 import type { Step } from './steps.ts';
 
+/** A part of the text, asked about address by address; what it answers never changes. */
+export interface Region {
+  has(pc: number): boolean;
+}
+
+/** Places to stop before: some, which may become others, or all of a region. */
+export type Breakpoints = ReadonlySet<number> | Region;
+
+/**
+ * Told of every instruction before it is executed, once, and once more for one that faults and comes again. In compiled code neither
+ * registers nor the clock are current then.
+ */
+export type Observer = (pc: number, instruction: Instruction) => void;
+
+/** Counts executions by PC. */
+export interface Counter {
+  /** The instruction at `pc` is about to be executed. */
+  add(pc: number): void;
+  /** The instruction at `pc` was executed so many times; a negative number takes back what was too much. */
+  addTimes(pc: number, times: number): void;
+}
+
+/** What is to happen besides executing. */
+export interface Watched {
+  readonly breakpoints: Breakpoints | undefined;
+  /** Stop in the delay slot of every call, where PC shows the half-executed call. */
+  readonly stopInCallSlots: boolean;
+  readonly observer: Observer | undefined;
+  readonly counter: Counter | undefined;
+}
+
 export interface Compiler {
+  /** From now on compiled code does this. Returns whether it can; if not, it must not be run. */
+  watch(watched: Watched): boolean;
+  /** Whether the compiled code that was left last has told the observer of the instruction at PC. Asked once. */
+  takeTold(): boolean;
+  /** Gives the counter what was counted. */
+  settle(): void;
   /**
    * Runs compiled code from PC for at most REMAINING instructions, as far as it goes; nothing when there is none for PC.
    * Afterwards the state is exact, and the instruction at PC is the evaluator's.

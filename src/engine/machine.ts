@@ -2,7 +2,7 @@
 
 import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { Isa } from '../../isa/dsl/isa.ts';
-import type { Compiler, MakeCompiler } from './compiler.ts';
+import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { GuestTrap } from './evaluate.ts';
 import { BRANCHED, NEXT, NULLIFIED, PAGE_SIZE, REMAINING } from './layout.ts';
@@ -20,21 +20,13 @@ import { hostOver } from './steps.ts';
  */
 export type Stop = 'budget' | 'syscall' | 'trap' | 'fault' | 'breakpoint';
 
-/** Places to stop before. */
-export interface Breakpoints {
-  has(pc: number): boolean;
-}
-
-/** Told of every instruction before it is executed. `instruction` is undefined for one that cannot be fetched or decoded. */
-export type Observer = (pc: number, instruction: Instruction) => void;
-
 const NEXT_WORD = NEXT >>> 2;
 const BRANCHED_WORD = BRANCHED >>> 2;
 const NULLIFIED_WORD = NULLIFIED >>> 2;
 const REMAINING_WORD = REMAINING >>> 2;
 const STRETCH = 0x3fffffff;
 
-export class Machine {
+export class Machine implements Watched {
   readonly isa: Isa;
   readonly memory: Memory;
   readonly state: State;
@@ -43,8 +35,8 @@ export class Machine {
   trap: { kind: TrapKind; code: number } = { kind: 'illegal', code: 0 };
   fault: GuestFault = new GuestFault(0, 'execute', 'unmapped');
   observer: Observer | undefined;
+  counter: Counter | undefined;
   breakpoints: Breakpoints | undefined;
-  /** Stop in the delay slot of every call, where PC shows the half-executed call. */
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
   /** Instructions executed up to the end of the current stretch. */
@@ -107,6 +99,11 @@ export class Machine {
     return 'budget';
   }
 
+  /** Brings the counter up to date. */
+  settleCounts(): void {
+    this.#compiler?.settle();
+  }
+
   /** Executes one instruction, in the evaluator whatever has been compiled. */
   step(): Stop {
     this.#stretchEnd = this.instructions + 1;
@@ -117,8 +114,7 @@ export class Machine {
   /** Runs until the stretch is over or something stops it: compiled code where there is some, the evaluator elsewhere. */
   #stretch(): Stop {
     const compiler = this.#compiler;
-    if (compiler === undefined || this.observer !== undefined || this.breakpoints !== undefined || this.stopInCallSlots)
-      return this.#finish(this.#evaluate(undefined));
+    if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
       if (i32[this.state.slotIndex] === 0) compiler.run();
@@ -128,6 +124,17 @@ export class Machine {
     }
   }
 
+  get #observed(): boolean {
+    return this.observer !== undefined || this.counter !== undefined;
+  }
+
+  /** Tells whoever wants to know that an instruction is about to be executed. */
+  #observe(low: number, high: number, instruction: Instruction): void {
+    const pc = (high >>> 0) * 2 ** 32 + (low >>> 0);
+    this.observer?.(pc, instruction);
+    this.counter?.add(pc);
+  }
+
   #finish(stop: Stop | 'compiled'): Stop {
     return stop === 'compiled' ? 'budget' : stop;
   }
@@ -135,7 +142,7 @@ export class Machine {
   /** Evaluates until the stretch is over or something stops it; with a compiler, until a branch leads to compiled code. */
   #evaluate(compiler: Compiler | undefined): Stop | 'compiled' {
     try {
-      if (compiler !== undefined && this.#systemCall()) return 'syscall';
+      if (compiler !== undefined && !this.#observed && this.#systemCall()) return 'syscall';
       return this.isa.variant.delaySlot ? this.#loopWithSlots(compiler) : this.#loop(compiler);
     } catch (error) {
       if (error instanceof GuestFault) {
@@ -202,7 +209,8 @@ export class Machine {
     const { i32 } = this.memory;
     const { pcIndex } = this.state;
     const plain = this.breakpoints === undefined;
-    const observed = this.observer !== undefined;
+    const observed = this.#observed;
+    let told = compiler?.takeTold() === true;
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
     let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
@@ -221,7 +229,6 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
-      if (observed) this.observer?.((high >>> 0) * 2 ** 32 + (low >>> 0), instruction);
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
         if (
@@ -232,6 +239,11 @@ export class Machine {
           return 'compiled';
       }
       moved = true;
+      if (observed) {
+        if (told) this.counter?.add((high >>> 0) * 2 ** 32 + (low >>> 0));
+        else this.#observe(low, high, instruction);
+        told = false;
+      }
       arrived = instruction.list.branches;
       const next = (low + instruction.length) | 0;
       i32[NEXT_WORD] = next;
@@ -250,7 +262,8 @@ export class Machine {
     const { i32 } = this.memory;
     const { pcIndex, pendingIndex, slotIndex } = this.state;
     const plain = this.breakpoints === undefined;
-    const observed = this.observer !== undefined;
+    const observed = this.#observed;
+    let told = compiler?.takeTold() === true;
     const stopInCallSlots = this.stopInCallSlots;
     let page = this.code.page(this.state.pc);
     let pageLow = (page.page * PAGE_SIZE) | 0;
@@ -270,7 +283,6 @@ export class Machine {
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
       }
-      if (observed) this.observer?.((high >>> 0) * 2 ** 32 + (low >>> 0), instruction);
       const inSlot = i32[slotIndex] !== 0;
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
@@ -282,6 +294,11 @@ export class Machine {
           return 'compiled';
       }
       moved = true;
+      if (observed) {
+        if (told) this.counter?.add((high >>> 0) * 2 ** 32 + (low >>> 0));
+        else this.#observe(low, high, instruction);
+        told = false;
+      }
       arrived = inSlot;
       // A branch not taken goes on after its slot.
       const after = (low + 8) | 0;

@@ -63,10 +63,23 @@ function decodeAt(code: DecodeCache, pc: number): Instruction | undefined {
   }
 }
 
+/** How blocks are to be made. */
+export interface BlockRules {
+  readonly delaySlot: boolean;
+  /** Calls are the evaluator's, which stops in their slots. */
+  readonly leaveCalls: boolean;
+  /** Every instruction of a block is executed whenever its last one is: branches that may skip their slots are the evaluator's. */
+  readonly whole: boolean;
+}
+
+const skipsSlot = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'nullify');
+
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
-function look(code: DecodeCache, folds: Folds, pc: number, delaySlot: boolean): Found | undefined {
+function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): Found | undefined {
   const instruction = decodeAt(code, pc);
   if (instruction === undefined || trapsAlways(instruction)) return undefined;
+  if (rules.leaveCalls && instruction.call) return undefined;
+  if (rules.whole && skipsSlot(instruction)) return undefined;
   const constants = folds.at(instruction.list, pc);
   const after = pc + instruction.length;
   const branch = instruction.list.branches ? instruction.list.ops.find((o) => o.op === 'branch') : undefined;
@@ -79,7 +92,7 @@ function look(code: DecodeCache, folds: Folds, pc: number, delaySlot: boolean): 
   }
   let slot: Instruction | undefined;
   let next = after;
-  if (delaySlot) {
+  if (rules.delaySlot) {
     slot = decodeAt(code, after);
     if (slot === undefined || slot.list.branches || trapsAlways(slot)) return undefined;
     next = after + slot.length;
@@ -102,7 +115,7 @@ function look(code: DecodeCache, folds: Folds, pc: number, delaySlot: boolean): 
 
 export interface Blocks {
   readonly blocks: readonly Block[];
-  /** Addresses after system calls, where control comes back from outside, and where long blocks were cut, so that it can. */
+  /** Addresses after system calls and calls that are left, where control comes back, and where long blocks were cut, so that it can. */
   readonly resumes: readonly number[];
 }
 
@@ -117,7 +130,7 @@ export function findBlocks(
   folds: Folds,
   starts: readonly number[],
   extent: Extent,
-  delaySlot: boolean,
+  rules: BlockRules,
   cold: (pc: number) => boolean,
 ): Blocks {
   const resumes: number[] = [];
@@ -142,13 +155,14 @@ export function findBlocks(
   for (let from = work.pop(); from !== undefined; from = work.pop()) {
     let pc = from;
     while (inside(pc) && !found.has(pc)) {
-      const here = found.size < MAX_INSTRUCTIONS ? look(code, folds, pc, delaySlot) : undefined;
+      const here = found.size < MAX_INSTRUCTIONS ? look(code, folds, pc, rules) : undefined;
       found.set(pc, here);
       if (here === undefined) {
-        const trapping = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;
-        if (trapping !== undefined && isSyscall(trapping)) {
-          resumes.push(pc + trapping.length);
-          lead(pc + trapping.length);
+        const left = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;
+        if (left !== undefined && (isSyscall(left) || left.call)) {
+          const next = pc + left.length + (left.call ? 4 : 0);
+          resumes.push(next);
+          lead(next);
         }
         break;
       }

@@ -1,6 +1,6 @@
 // The compiler as the machine sees it: what to compile when, where compiled code is found, and how it is left behind when code changes.
 
-import type { Compiler, CompilerParts, MakeCompiler } from '../engine/compiler.ts';
+import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodePage } from '../engine/decode.ts';
 import {
   CELL_SIZE,
@@ -17,7 +17,7 @@ import {
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { Step } from '../engine/steps.ts';
-import { type Extent, findBlocks } from './blocks.ts';
+import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
 import { FIRST_UNIT, HELPERS } from './helpers.ts';
 import { jumpHash } from './jumps.ts';
@@ -27,6 +27,7 @@ import { helpers, type MissCounts } from './runtime.ts';
 import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import { assemble } from './wasm.ts';
+import { CacheFull, Watch } from './watch.ts';
 
 /** Where functions begin and end, from the program's own tables. */
 export type FunctionExtents = (pc: number) => Extent | undefined;
@@ -81,6 +82,7 @@ class JitCompiler implements Compiler {
   readonly #extents: FunctionExtents | undefined;
   readonly #policy: Policy;
   readonly #usages: Usages;
+  readonly #watch: Watch;
   /** Made when there is something to compile. */
   #host: HostSide | undefined;
   readonly #memoryPages: number;
@@ -107,6 +109,10 @@ class JitCompiler implements Compiler {
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
   #exitPcs: number[] = [0];
   #exitUndone: number[] = [0];
+  /** And, where somebody watches: the block, and whether the observer was told of the instruction at the address. */
+  #exitBlocks: (Block | undefined)[] = [undefined];
+  #exitTold: boolean[] = [false];
+  #told = false;
   /** Arrivals so far. */
   #arrivals = 0;
   /** Addresses to be compiled. */
@@ -120,6 +126,7 @@ class JitCompiler implements Compiler {
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
     this.#usages = new Usages(parts.isa.registers);
+    this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
     this.#clearJumps();
     options.onStats?.(this.stats);
@@ -130,7 +137,13 @@ class JitCompiler implements Compiler {
     const { memory, isa } = this.#parts;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
     const e = { m: memory.wasm, t: table };
-    const own = helpers(isa.variant, memory, this.stats.misses, () => this.#computeFlags());
+    const own = helpers(
+      isa.variant,
+      memory,
+      this.stats.misses,
+      () => this.#computeFlags(),
+      (n) => this.#watch.tell(n),
+    );
     const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
       new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
     const support = instance(supportModule(isa, this.#memoryPages), own as WebAssembly.ModuleImports);
@@ -164,8 +177,12 @@ class JitCompiler implements Compiler {
       let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
       if (exit !== 0) {
-        left += this.#exitUndone[exit]!;
+        const undone = this.#exitUndone[exit]!;
+        left += undone;
         state.pc = this.#exitPcs[exit]!;
+        this.#told = this.#exitTold[exit]!;
+        const block = this.#exitBlocks[exit];
+        if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
       this.#computeFlags();
@@ -176,6 +193,22 @@ class JitCompiler implements Compiler {
         if (!this.#byPc.has(state.pc)) return;
       }
     }
+  }
+
+  watch(watched: Watched): boolean {
+    const state = this.#watch.update(watched, (page) => this.#pages.has(page));
+    if (state === 'stale') this.flush();
+    return state !== 'impossible';
+  }
+
+  takeTold(): boolean {
+    const told = this.#told;
+    this.#told = false;
+    return told;
+  }
+
+  settle(): void {
+    this.#watch.settle();
   }
 
   /** Follows the recipe of the flags that compiled code has put off. */
@@ -260,6 +293,9 @@ class JitCompiler implements Compiler {
     this.#entries = [undefined];
     this.#exitPcs = [0];
     this.#exitUndone = [0];
+    this.#exitBlocks = [undefined];
+    this.#exitTold = [false];
+    this.#watch.clear();
     this.#pending = [];
     this.#byPc.clear();
     this.#units.clear();
@@ -304,8 +340,11 @@ class JitCompiler implements Compiler {
     return cell;
   }
 
-  #exit(pc: number, undone: number): number {
+  #exit(pc: number, block: Block, executed: number, told: boolean): number {
+    const undone = block.count - executed;
     this.#exitUndone.push(undone);
+    this.#exitTold.push(told);
+    this.#exitBlocks.push(this.#watch.counts && undone > 0 ? block : undefined);
     return this.#exitPcs.push(pc) - 1;
   }
 
@@ -340,7 +379,11 @@ class JitCompiler implements Compiler {
       this.#usages.folds,
       [start, ...also, ...pcs],
       extent,
-      isa.variant.delaySlot,
+      {
+        delaySlot: isa.variant.delaySlot,
+        leaveCalls: this.#watch.stopInCallSlots,
+        whole: this.#watch.counts,
+      },
       cold,
     );
     if (blocks.length > this.#policy.maxBlocks) return undefined;
@@ -426,9 +469,12 @@ class JitCompiler implements Compiler {
     const links = {
       near: (pc: number) => near.get(pc),
       cell: (pc: number) => this.#cell(pc),
-      exit: (pc: number, undone: number) => this.#exit(pc, undone),
+      exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
     };
-    const bodies = plans.map((p) => ({ type: UNIT_TYPE, body: new Unit(isa, this.#usages, p, links).emit() }));
+    const bodies = plans.map((p) => ({
+      type: UNIT_TYPE,
+      body: new Unit(isa, this.#usages, p, links, this.#watch).emit(),
+    }));
     const tableStart = this.#nextSlot;
     this.#nextSlot += plans.length;
     const { table, imports } = this.#hostSide();
@@ -466,11 +512,6 @@ class JitCompiler implements Compiler {
     if (cell !== undefined) this.#link(cell, entry);
     this.#cacheJump(pc, entry);
   }
-}
-
-/** A table of fixed size is full: everything is dropped and begins anew. */
-class CacheFull extends Error {
-  override readonly name = 'CacheFull';
 }
 
 /** A compiler for a machine: `new Machine(isa, { limit, compiler: jit() })`. */

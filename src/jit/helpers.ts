@@ -11,6 +11,7 @@ export const HELPERS = [
   'divu128',
   'remu128',
   'flags',
+  'tell',
 ] as const;
 export type Helper = (typeof HELPERS)[number];
 export const HELPER: Readonly<Record<Helper, number>> = {
@@ -23,6 +24,7 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   divu128: 6,
   remu128: 7,
   flags: 8,
+  tell: 9,
 };
 
 /** Index of a module's first unit. */

@@ -18,6 +18,7 @@ export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   divu128: { parameters: [I64, I64, I64], results: [I64] },
   remu128: { parameters: [I64, I64, I64], results: [I64] },
   flags: { parameters: [], results: [] },
+  tell: { parameters: [I32], results: [] },
 };
 
 /** Counts of what went out of line. */
@@ -28,13 +29,14 @@ export interface MissCounts {
 
 /**
  * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
- * execute the instruction: it faults, or it changes code. `flags` computes the flags that were put off.
+ * execute the instruction: it faults, or it changes code. `flags` computes the flags that were put off, `tell` tells the observer.
  */
 export function helpers(
   variant: Variant,
   memory: Memory,
   counts: MissCounts,
   flags: () => void,
+  tell: (number: number) => void,
 ): Readonly<Record<Helper, unknown>> {
   const { u8, i32 } = memory;
   const rule = variant.nan;
@@ -102,5 +104,6 @@ export function helpers(
     divu128: wide(true),
     remu128: wide(false),
     flags,
+    tell,
   };
 }

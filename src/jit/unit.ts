@@ -13,6 +13,7 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
+import type { Instruction } from '../engine/decode.ts';
 import { JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
 import type { Block, Item } from './blocks.ts';
 import { HELPER } from './helpers.ts';
@@ -22,6 +23,7 @@ import { buildGraphs, type Graphs, type Plan, ROOT, successorsOf } from './plan.
 import { Shape } from './shape.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 import { Code, I32, I64, type Label, OP, SIMD } from './wasm.ts';
+import type { Watch } from './watch.ts';
 
 /** Parameters of every unit, by index. */
 const ENTRY = 0;
@@ -32,8 +34,8 @@ const DEPTH = 2;
 export interface Links {
   /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
   near(pc: number): { readonly index: number; readonly entry: number } | undefined;
-  /** A number, never 0, for leaving at `pc` with so many instructions counted that are not executed. */
-  exit(pc: number, undone: number): number;
+  /** A number, never 0, for leaving at `pc` after so many of a block's instructions; `told` where the observer knows of the one at `pc`. */
+  exit(pc: number, block: Block, executed: number, told: boolean): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }
@@ -48,6 +50,7 @@ export class Unit implements Surroundings {
   readonly #plan: Plan;
   readonly #usages: Usages;
   readonly #links: Links;
+  readonly #watch: Watch;
   readonly #wide: boolean;
   readonly #index: ReadonlyMap<number, number>;
   readonly #registers: readonly Register[];
@@ -63,7 +66,7 @@ export class Unit implements Surroundings {
   readonly #plain = new RegisterSet();
   readonly #recipe = new RegisterSet();
   readonly #flags = new RegisterSet();
-  readonly #sequences = new Map<Block, Usage[]>();
+  readonly #sequences = new Map<Block, Executed[]>();
   #leaveClean: Label = 0;
   /** Label of the stub by what it stores besides the plain registers: 1 for the recipe, 2 for the flags. */
   readonly #stubs: Label[] = [];
@@ -77,13 +80,14 @@ export class Unit implements Surroundings {
   /** Within a delay slot: pushes the address where control goes afterwards, as i64. */
   #pending: (() => void) | undefined;
 
-  constructor(isa: Isa, usages: Usages, p: Plan, links: Links) {
+  constructor(isa: Isa, usages: Usages, p: Plan, links: Links, watch: Watch) {
     this.#isa = isa;
     this.variant = isa.variant;
     this.#wide = isa.variant.width === 64;
     this.#plan = p;
     this.#usages = usages;
     this.#links = links;
+    this.#watch = watch;
     this.#block = p.blocks[0]!;
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
     this.#registers = usages.registers;
@@ -141,7 +145,7 @@ export class Unit implements Surroundings {
   }
 
   leave(): void {
-    this.#leaveAt(this.#itemPc, this.#executed);
+    this.#leaveAt(this.#itemPc, this.#executed, this.#watch.observes);
   }
 
   cycles(): void {
@@ -157,14 +161,18 @@ export class Unit implements Surroundings {
 
   // Data flow
 
-  /** The usages of a block's instructions, slots included. */
-  #sequence(block: Block): readonly Usage[] {
+  /** A block's instructions, slots included. */
+  #sequence(block: Block): readonly Executed[] {
     let out = this.#sequences.get(block);
     if (out !== undefined) return out;
     out = [];
-    for (const item of block.items) {
-      out.push(this.#usages.of(item.instruction.list));
-      if (item.slot !== undefined) out.push(this.#usages.of(item.slot.list));
+    const add = (pc: number, { list }: Instruction): void => {
+      const usage = this.#usages.of(list);
+      out!.push({ usage, mayExit: usage.mayExit || this.#watch.stopsAt(pc).length > 0 });
+    };
+    for (const { pc, instruction, slot } of block.items) {
+      add(pc, instruction);
+      if (slot !== undefined) add(pc + instruction.length, slot);
     }
     this.#sequences.set(block, out);
     return out;
@@ -187,9 +195,7 @@ export class Unit implements Surroundings {
     const { blocks } = this.#plan;
     const sets = blocks.map((block) => {
       const all = new RegisterSet();
-      for (const usage of this.#sequence(block)) {
-        all.addAll(usage.dirties);
-      }
+      for (const { usage } of this.#sequence(block)) all.addAll(usage.dirties);
       return all;
     });
     for (const all of sets) this.#plain.addAll(all);
@@ -255,7 +261,7 @@ export class Unit implements Surroundings {
   /** What may differ from the state block at a block's end. */
   #dirtyAtEnd(i: number): RegisterSet {
     const dirty = this.#dirty[i]!.copy();
-    for (const usage of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
+    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
     return dirty;
   }
 
@@ -287,12 +293,12 @@ export class Unit implements Surroundings {
     const stubs = new Int8Array(sequence.length).fill(-1);
     const dirty = this.#dirty[i]!.copy();
     for (let k = 0; k < sequence.length; k++) {
-      const usage = sequence[k]!;
-      if (usage.mayExit) stubs[k] = this.#stubFor(dirty);
+      const { usage, mayExit } = sequence[k]!;
+      if (mayExit) stubs[k] = this.#stubFor(dirty);
       applyDirt(dirty, usage);
     }
     for (let k = sequence.length - 1; k >= 0; k--) {
-      const usage = sequence[k]!;
+      const { usage } = sequence[k]!;
       needs?.push(this.#usages.needed(usage.list, live));
       this.#usages.before(usage, live);
       if (stubs[k]! >= 0) live.addAll(this.#stubSet(stubs[k]!));
@@ -356,12 +362,13 @@ export class Unit implements Surroundings {
       code.op(OP.i32_lt_s);
       code.if();
       this.#executed = block.count;
-      this.#leaveAt(block.pc, block.count);
+      this.#leaveAt(block.pc, block.count, false);
       code.end();
       code.get(LEFT_BUDGET);
       code.i32(block.count);
       code.op(OP.i32_sub);
       code.set(LEFT_BUDGET);
+      if (this.#watch.counts) this.#count(block);
     }
     const needs: Uint8Array[] = [];
     this.#backward(i, this.#liveAfter(i), needs);
@@ -371,6 +378,7 @@ export class Unit implements Surroundings {
     for (const item of block.items) {
       this.#executed = executed;
       this.#itemPc = item.pc;
+      this.#beforeInstruction(item.instruction);
       const needed = needs[k++]!;
       const usage = this.#usages.of(item.instruction.list);
       const branch = this.#lowering.instruction(usage.list, needed, item.constants);
@@ -386,7 +394,34 @@ export class Unit implements Surroundings {
     if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
     else if (block.flow.kind === 'leave') {
       if (block.flow.cold) this.#returnTo(block.flow.at);
-      else this.#leaveAt(block.flow.at, executed);
+      else this.#leaveAt(block.flow.at, executed, false);
+    }
+  }
+
+  #count(block: Block): void {
+    const { code } = this;
+    const at = this.#watch.countOf(block);
+    code.i32(0);
+    code.i32(0);
+    code.memory(OP.i32_load, at);
+    code.i32(1);
+    code.op(OP.i32_add);
+    code.memory(OP.i32_store, at);
+  }
+
+  /** Stops here if a breakpoint is on, and tells the observer. */
+  #beforeInstruction(instruction: Instruction): void {
+    const { code } = this;
+    for (const stop of this.#watch.stopsAt(this.#itemPc)) {
+      code.i32(0);
+      code.memory(OP.i32_load, stop);
+      code.if();
+      this.#leaveAt(this.#itemPc, this.#executed, false);
+      code.end();
+    }
+    if (this.#watch.observes) {
+      code.i32(this.#watch.numberOf(this.#itemPc, instruction));
+      code.call(HELPER.tell);
     }
   }
 
@@ -423,6 +458,7 @@ export class Unit implements Surroundings {
         }
         if (!this.#wide) code.op(OP.i64_extend_i32_u);
       };
+      this.#beforeInstruction(slot);
       const usage = this.#usages.of(slot.list);
       lowering.instruction(usage.list, slotNeeded!, this.#usages.folds.at(slot.list, this.#itemPc));
       applyDirt(this.#dirtyNow, usage);
@@ -548,7 +584,7 @@ export class Unit implements Surroundings {
   }
 
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
-  #leaveAt(pc: number, executed: number): void {
+  #leaveAt(pc: number, executed: number, told: boolean): void {
     const { code } = this;
     if (this.#pending !== undefined) {
       const { control } = this.#isa.registers;
@@ -559,7 +595,7 @@ export class Unit implements Surroundings {
       code.i32(1);
       code.memory(OP.i32_store, STATE + control.slot.offset);
     }
-    code.i32(this.#links.exit(pc, this.#block.count - executed));
+    code.i32(this.#links.exit(pc, this.#block, executed, told));
     code.set(this.#exit);
     this.#branchToStub();
   }
@@ -731,6 +767,13 @@ export class Unit implements Surroundings {
     code.op(OP.return);
     code.release(I32, at);
   }
+}
+
+/** An instruction in a block. */
+interface Executed {
+  readonly usage: Usage;
+  /** Compiled code may be left before it. */
+  readonly mayExit: boolean;
 }
 
 function applyDirt(dirty: RegisterSet, usage: Usage): void {

@@ -158,7 +158,7 @@ describe('signals', () => {
     'on %s: the frame is the kernel’s, and returning restores everything',
     (_, guest, pcAt, regsAt, maskAt) => {
       const { machine } = guest.process;
-      machine.breakpoints = { has: (pc) => pc === HANDLER };
+      machine.breakpoints = new Set([HANDLER]);
       expect(guest.process.run(LIMIT)).toMatchObject({ kind: 'breakpoint', pc: HANDLER });
       const sp = Number(register(guest, 'R29'));
       const uc = Number(register(guest, 'R6'));
@@ -174,7 +174,7 @@ describe('signals', () => {
       expect(machine.memory.readU64(uc + maskAt)).toBe(0n);
       // The handler runs with its own signal blocked.
       expect(guest.process.kernel.current?.mask).toBe(1n << 15n);
-      machine.breakpoints = { has: (pc) => pc === resume };
+      machine.breakpoints = new Set([resume]);
       expect(guest.process.run(LIMIT)).toMatchObject({ kind: 'breakpoint', pc: resume });
       expect([register(guest, 'R2'), register(guest, 'R7'), register(guest, 'R8')]).toEqual([0n, 0n, BigInt(DATA)]);
       expect(guest.process.kernel.current?.mask).toBe(0n);

@@ -1,0 +1,152 @@
+// What compiled code does besides executing: it stops at breakpoints and before calls, tells an observer, and counts.
+//
+// A breakpoint is a word in memory that its instruction looks at, so that it costs nothing to set and clear one again; only the first
+// time, what was compiled without is dropped. Counting is by block, taken back where a block is left in its middle.
+
+import type { Breakpoints, Counter, Observer, Region, Watched } from '../engine/compiler.ts';
+import type { Instruction } from '../engine/decode.ts';
+import { COUNTS, COUNTS_END, PAGE_SIZE, STOPS, STOPS_END } from '../engine/layout.ts';
+import type { Memory } from '../engine/memory.ts';
+import type { Block } from './blocks.ts';
+
+/** A table of fixed size is full: all compiled code is dropped and begins anew. */
+export class CacheFull extends Error {
+  override readonly name = 'CacheFull';
+}
+
+/** Addresses of a block's instructions in the order of execution, slots included. */
+function* addressesOf(block: Block): Generator<number> {
+  for (const { pc, instruction, slot } of block.items) {
+    yield pc;
+    if (slot !== undefined) yield pc + instruction.length;
+  }
+}
+
+export class Watch {
+  readonly #memory: Memory;
+  observer: Observer | undefined;
+  counter: Counter | undefined;
+  stopInCallSlots = false;
+  /** By address: where its word stands. */
+  readonly #stops = new Map<number, number>();
+  readonly #regions = new Map<Region, number>();
+  /** Words that are on. */
+  #on: number[] = [];
+  #blocks: Block[] = [];
+  #observed: { readonly pc: number; readonly instruction: Instruction }[] = [];
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+  }
+
+  /**
+   * Takes over what is wanted from now on.
+   * @param compiled whether there is code from a page
+   * @returns whether compiled code is `current`, lacks something (`stale`), or cannot do it (`impossible`)
+   */
+  update(wanted: Watched, compiled: (page: number) => boolean): 'current' | 'stale' | 'impossible' {
+    let stale = false;
+    if (wanted.stopInCallSlots !== this.stopInCallSlots || (wanted.observer !== undefined) !== this.observes)
+      stale = true;
+    if (wanted.counter !== this.counter) {
+      this.settle();
+      stale = true;
+    }
+    this.stopInCallSlots = wanted.stopInCallSlots;
+    this.observer = wanted.observer;
+    this.counter = wanted.counter;
+    return this.#setBreakpoints(wanted.breakpoints, compiled) ?? (stale ? 'stale' : 'current');
+  }
+
+  /** Turns the words on that are wanted, and the others off. Returns what is to be done where there is no word yet. */
+  #setBreakpoints(
+    wanted: Breakpoints | undefined,
+    compiled: (page: number) => boolean,
+  ): 'stale' | 'impossible' | undefined {
+    if (wanted === undefined && this.#on.length === 0) return undefined;
+    const { i32 } = this.#memory;
+    for (const at of this.#on) i32[at >>> 2] = 0;
+    this.#on = [];
+    if (wanted === undefined) return undefined;
+    let stale = false;
+    const turnOn = <K>(words: Map<K, number>, key: K, lacks: () => boolean): boolean => {
+      let at = words.get(key);
+      if (at === undefined) {
+        at = STOPS + 4 * (this.#stops.size + this.#regions.size);
+        if (at >= STOPS_END) return false;
+        words.set(key, at);
+        stale ||= lacks();
+      }
+      i32[at >>> 2] = 1;
+      this.#on.push(at);
+      return true;
+    };
+    if (!(wanted instanceof Set))
+      return turnOn(this.#regions, wanted, () => true) ? (stale ? 'stale' : undefined) : 'impossible';
+    for (const pc of wanted as ReadonlySet<number>)
+      if (!turnOn(this.#stops, pc, () => compiled(Math.floor(pc / PAGE_SIZE)))) return 'impossible';
+    return stale ? 'stale' : undefined;
+  }
+
+  /** Where the words stand that decide whether to stop before an instruction: none for most. */
+  stopsAt(pc: number): readonly number[] {
+    const words: number[] = [];
+    const own = this.#stops.get(pc);
+    if (own !== undefined) words.push(own);
+    for (const [region, at] of this.#regions) if (region.has(pc)) words.push(at);
+    return words;
+  }
+
+  get observes(): boolean {
+    return this.observer !== undefined;
+  }
+
+  get counts(): boolean {
+    return this.counter !== undefined;
+  }
+
+  /** The number by which compiled code tells of an instruction. */
+  numberOf(pc: number, instruction: Instruction): number {
+    return this.#observed.push({ pc, instruction }) - 1;
+  }
+
+  /** Called by compiled code. */
+  tell(number: number): void {
+    const { pc, instruction } = this.#observed[number]!;
+    this.observer?.(pc, instruction);
+  }
+
+  /** Where a block is counted. @throws CacheFull */
+  countOf(block: Block): number {
+    const at = COUNTS + 4 * this.#blocks.length;
+    if (at >= COUNTS_END) throw new CacheFull('blocks that are counted');
+    this.#blocks.push(block);
+    this.#memory.i32[at >>> 2] = 0;
+    return at;
+  }
+
+  /** A block was left after `executed` of its instructions. */
+  leftAfter(block: Block, executed: number): void {
+    let n = 0;
+    for (const pc of addressesOf(block)) if (n++ >= executed) this.counter?.addTimes(pc, -1);
+  }
+
+  /** Hands the counts of blocks to the counter. */
+  settle(): void {
+    const { i32 } = this.#memory;
+    for (const [i, block] of this.#blocks.entries()) {
+      const at = (COUNTS >>> 2) + i;
+      const times = i32[at]! >>> 0;
+      if (times === 0) continue;
+      i32[at] = 0;
+      for (const pc of addressesOf(block)) this.counter?.addTimes(pc, times);
+    }
+  }
+
+  /** All compiled code is dropped. */
+  clear(): void {
+    this.settle();
+    this.#blocks = [];
+    this.#observed = [];
+  }
+}
