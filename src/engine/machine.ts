@@ -195,12 +195,15 @@ export class Machine implements Watched {
     i32[slotIndex] = 0;
   }
 
-  /** The instruction at PC, or undefined where a breakpoint stops the run. */
-  #fetch(low: number, high: number): Instruction | undefined {
-    const pc = (high >>> 0) * 2 ** 32 + (low >>> 0);
-    if (this.breakpoints?.has(pc) === true && !this.#passBreakpoint) return undefined;
+  /** Whether a breakpoint stops the run before the instruction at PC. */
+  #stopsAt(low: number, high: number): boolean {
+    const stops = this.breakpoints?.has((high >>> 0) * 2 ** 32 + (low >>> 0)) === true && !this.#passBreakpoint;
     this.#passBreakpoint = false;
-    const instruction = this.code.at(pc);
+    return stops;
+  }
+
+  #fetch(low: number, high: number): Instruction {
+    const instruction = this.code.at((high >>> 0) * 2 ** 32 + (low >>> 0));
     if (instruction === undefined) throw new GuestTrap('illegal', 0);
     return instruction;
   }
@@ -219,12 +222,11 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
+      if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
-      if (plain && (low & -PAGE_SIZE) === pageLow && high === pageHigh)
-        instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      if ((low & -PAGE_SIZE) === pageLow && high === pageHigh) instruction = page.instructions[low & (PAGE_SIZE - 1)];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
-        if (instruction === undefined) return 'breakpoint';
         page = this.code.page(this.state.pc);
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
@@ -273,12 +275,11 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
+      if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
-      if (plain && (low & -PAGE_SIZE) === pageLow && high === pageHigh)
-        instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      if ((low & -PAGE_SIZE) === pageLow && high === pageHigh) instruction = page.instructions[low & (PAGE_SIZE - 1)];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
-        if (instruction === undefined) return 'breakpoint';
         page = this.code.page(this.state.pc);
         pageLow = low & -PAGE_SIZE;
         pageHigh = high;
