@@ -1,6 +1,8 @@
-// The README's tables are generated from the code: `UPDATE=1 npx vitest run test/readme.test.ts` rewrites them.
+// The README's tables and the output of its demo are generated: `UPDATE=1 npx vitest run test/readme.test.ts` rewrites them.
 
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { GOARCHES, isaFor, RULES, SYSTEM_CALLS } from '../src/index.ts';
 import { compactRows, type Shown } from './ablation/table.ts';
@@ -14,7 +16,10 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 const range = ([from, before]: readonly [string, string?]): string =>
   before === undefined ? `${from} and later` : `${from} to before ${before}`;
 
+const demo = fileURLToPath(new URL('../fixtures/demo.ts', import.meta.url));
+
 const GENERATED: Readonly<Record<string, () => string>> = {
+  demo: () => `\`\`\`\n${execFileSync(process.execPath, ['--import', 'tsx', demo], { encoding: 'utf8' })}\`\`\``,
   targets: () =>
     table(
       ['GOARCH', 'instructions', 'system calls', 'fixtures, by Go release'],
@@ -44,7 +49,7 @@ const GENERATED: Readonly<Record<string, () => string>> = {
 };
 
 describe('the README', () => {
-  it.each(Object.keys(GENERATED))('has the table of %s as the code has it', (name) => {
+  it.each(Object.keys(GENERATED))('shows %s as the code has it', (name) => {
     const text = readFileSync(path, 'utf8');
     const block = new RegExp(`(<!-- generated: ${name} -->\n)[\\s\\S]*?(\n<!-- end -->)`);
     expect(text).toMatch(block);
