@@ -385,8 +385,33 @@ export class Memory {
   #copyOut(host: number, length: number): Uint8Array {
     if (!this.bigEndian) return this.u8.slice(host, host + length);
     const out = new Uint8Array(length);
-    for (let i = 0; i < length; i++) out[i] = this.u8[(host + i) ^ 7]!;
+    let i = 0;
+    if (host % 8 === 0) {
+      const view = new DataView(out.buffer);
+      for (; i + 8 <= length; i += 8) {
+        view.setInt32(i, this.i32[((host + i) >>> 2) + 1]!);
+        view.setInt32(i + 4, this.i32[(host + i) >>> 2]!);
+      }
+    }
+    for (; i < length; i++) out[i] = this.u8[(host + i) ^ 7]!;
     return out;
+  }
+
+  #copyIn(host: number, bytes: Uint8Array): void {
+    if (!this.bigEndian) {
+      this.u8.set(bytes, host);
+      return;
+    }
+    const { length } = bytes;
+    let i = 0;
+    if (host % 8 === 0) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+      for (; i + 8 <= length; i += 8) {
+        this.i32[((host + i) >>> 2) + 1] = view.getInt32(i);
+        this.i32[(host + i) >>> 2] = view.getInt32(i + 4);
+      }
+    }
+    for (; i < length; i++) this.u8[(host + i) ^ 7] = bytes[i]!;
   }
 
   /** Copies bytes out of the guest. @throws GuestFault */
@@ -407,8 +432,7 @@ export class Memory {
       const at = address + done;
       const chunk = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
       const host = force ? this.#translateForced(at) : this.translate(at, 'write');
-      if (this.bigEndian) for (let i = 0; i < chunk; i++) this.u8[(host + i) ^ 7] = bytes[done + i]!;
-      else this.u8.set(bytes.subarray(done, done + chunk), host);
+      this.#copyIn(host, bytes.subarray(done, done + chunk));
       done += chunk;
     }
   }

@@ -38,6 +38,21 @@ describe.each([false, true])('memory, big-endian %s', (bigEndian) => {
     expect(memory.read(page(1) + 100, 5000)).toEqual(bytes);
   });
 
+  it('copies any number of bytes to and from any place, and touches no others', () => {
+    const pattern = Uint8Array.from({ length: 40 }, (_, i) => 0x80 + i);
+    for (let offset = 0; offset < 9; offset++) {
+      for (let length = 0; length < 20; length++) {
+        const around = new Uint8Array(48).fill(0xee);
+        memory.write(page(1), around);
+        // A part of a larger array: what is copied does not begin where its buffer does.
+        memory.write(page(1) + 8 + offset, pattern.subarray(3, 3 + length));
+        around.set(pattern.subarray(3, 3 + length), 8 + offset);
+        expect(Array.from(around, (_, i) => memory.readU8(page(1) + i))).toEqual([...around]);
+        expect(memory.read(page(1) + offset, 40)).toEqual(around.subarray(offset, offset + 40));
+      }
+    }
+  });
+
   it('faults where nothing is mapped, where the mapping forbids it, and beyond user space', () => {
     prot.set(2, PROT_READ);
     const reason = (f: () => unknown): string => {
