@@ -128,7 +128,7 @@ class JitCompiler implements Compiler {
     this.#usages = new Usages(parts.isa.registers);
     this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
-    this.#clearJumps();
+    this.#parts.memory.i32[JUMPS >>> 2] = this.#noEntry;
     options.onStats?.(this.stats);
   }
 
@@ -309,14 +309,16 @@ class JitCompiler implements Compiler {
 
   // Jumps and links
 
+  /** A tag for the first entry of the jump cache that no address there has; zeros match nothing in the others. */
+  get #noEntry(): number {
+    return this.#parts.isa.quantum;
+  }
+
   #clearJumps(): void {
     const { i32 } = this.#parts.memory;
-    // A tag that hashes to another entry matches nothing.
-    for (let i = 0; i < 1 << JUMP_BITS; i++) {
-      const at = (JUMPS + i * JUMP_ENTRY) >>> 2;
-      i32[at] = i === 0 ? this.#parts.isa.quantum : 0;
-      i32[at + 1] = 0;
-    }
+    const at = JUMPS >>> 2;
+    i32.fill(0, at, at + ((JUMP_ENTRY << JUMP_BITS) >>> 2));
+    i32[at] = this.#noEntry;
   }
 
   #cacheJump(pc: number, entry: Entry): void {

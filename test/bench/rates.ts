@@ -1,7 +1,9 @@
-// Rates of what tools are made of: snapshots, forks, single steps, a callback on every instruction; and how cost grows with the run.
+// Rates of what tools are made of: snapshots, forks, single steps, a callback on and a count of every instruction; and how cost grows with the run.
 // Usage: tsx test/bench/rates.ts [--goarch A] [--only NAME,…]. Rates are per second of this process's CPU time, which a busy machine
 // distorts less than time on the wall, and per second on the wall.
 
+import { InstructionCounts } from '../../src/debug/profile.ts';
+import type { Machine } from '../../src/engine/machine.ts';
 import { archOf, type Goarch, Session } from '../../src/index.ts';
 import { loadFixture } from '../support/fixtures.ts';
 
@@ -82,22 +84,27 @@ const measurements: Readonly<Record<string, () => void>> = {
     });
   },
   callbacks: () => {
-    const session = open('bench', ['fannkuch']);
-    session.advance(3e6);
     let sum = 0;
-    session.machine.observer = (pc) => {
-      sum = (sum + pc) | 0;
+    const watched: Readonly<Record<string, (machine: Machine) => void>> = {
+      'a callback on every instruction of fannkuch': (machine) => {
+        machine.observer = (pc) => {
+          sum = (sum + pc) | 0;
+        };
+      },
+      'every instruction counted': (machine) => {
+        machine.counter = new InstructionCounts(() => machine.instructions);
+      },
+      'the same instructions without': () => {},
     };
-    session.advance(5e6);
-    const count = 2e7;
-    report('a callback on every instruction of fannkuch', count, () => {
-      session.advance(5e6 + count);
-    });
-    const alone = open('bench', ['fannkuch'], 'evaluate');
-    alone.advance(5e6);
-    report('the evaluator over the same instructions', count, () => {
-      alone.advance(5e6 + count);
-    });
+    const [from, count] = [2e7, 1e8];
+    for (const [what, watch] of Object.entries(watched)) {
+      const session = open('bench', ['fannkuch']);
+      watch(session.machine);
+      session.advance(from);
+      report(what, count, () => {
+        session.advance(from + count);
+      });
+    }
     if (sum === 0) throw new Error(`the callback saw nothing on ${archOf(goarch).goarch}`);
   },
 };
