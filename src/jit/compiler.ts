@@ -196,9 +196,9 @@ class JitCompiler implements Compiler {
   }
 
   watch(watched: Watched): boolean {
-    const state = this.#watch.update(watched, (page) => this.#pages.has(page));
-    if (state === 'stale') this.flush();
-    return state !== 'impossible';
+    const { stale, possible } = this.#watch.update(watched, (page) => this.#pages.has(page));
+    if (stale) this.flush();
+    return possible;
   }
 
   takeTold(): boolean {

@@ -16,12 +16,13 @@ import type { Register } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
 import { JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
 import type { Block, Item } from './blocks.ts';
+import { applyDirt, DataFlow } from './dataflow.ts';
 import { HELPER } from './helpers.ts';
 import { emitJumpHash } from './jumps.ts';
 import { Lowering, type Surroundings, valueType } from './lower.ts';
-import { buildGraphs, type Graphs, type Plan, ROOT, successorsOf } from './plan.ts';
+import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
 import { Shape } from './shape.ts';
-import { RegisterSet, type Usage, type Usages } from './usage.ts';
+import { RegisterSet, type Usages } from './usage.ts';
 import { Code, I32, I64, type Label, OP, SIMD } from './wasm.ts';
 import type { Watch } from './watch.ts';
 
@@ -59,19 +60,11 @@ export class Unit implements Surroundings {
   /** Number of the place where control leaves. */
   readonly #exit: number;
   readonly #result: number;
-  /** Per block: what may differ from the state block, and what is read, at its beginning. */
-  readonly #dirty: RegisterSet[];
-  readonly #live: RegisterSet[];
-  /** What the stubs store: of what the unit sets, the plain registers, the recipe for the flags, the flags. */
-  readonly #plain = new RegisterSet();
-  readonly #recipe = new RegisterSet();
-  readonly #flags = new RegisterSet();
-  readonly #sequences = new Map<Block, Executed[]>();
+  readonly #flow: DataFlow;
   #leaveClean: Label = 0;
-  /** Label of the stub by what it stores besides the plain registers: 1 for the recipe, 2 for the flags. */
+  /** Labels of the stubs, by number (`DataFlow.stubFor`). */
   readonly #stubs: Label[] = [];
   readonly #stubUsed = [false, false, false, false];
-  readonly #stubSets: RegisterSet[] = [];
   // Where emission stands
   #block: Block;
   #executed = 0;
@@ -95,14 +88,11 @@ export class Unit implements Surroundings {
     this.#lowering = new Lowering(this);
     this.#exit = this.code.local(I32);
     this.#result = this.code.local(this.#wide ? I64 : I32);
-    this.#dirty = p.blocks.map(() => new RegisterSet());
-    this.#live = p.blocks.map(() => new RegisterSet());
+    this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0);
   }
 
   /** The body of the function. */
   emit(): Uint8Array {
-    this.#flowDirty();
-    this.#flowLive();
     const graphs = buildGraphs(this.#plan, this.#index);
     if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
     const { code } = this;
@@ -113,7 +103,7 @@ export class Unit implements Surroundings {
     code.op(OP.unreachable);
     code.end();
     for (let stub = 3; stub >= 0; stub--) {
-      if (this.#stubUsed[stub] === true) this.#store(this.#stubSet(stub));
+      if (this.#stubUsed[stub] === true) this.#store(this.#flow.stubSet(stub));
       if (stub > 0) {
         code.br(this.#leaveClean);
         code.end();
@@ -159,152 +149,6 @@ export class Unit implements Surroundings {
     code.op(OP.i64_sub);
   }
 
-  // Data flow
-
-  /** A block's instructions, slots included. */
-  #sequence(block: Block): readonly Executed[] {
-    let out = this.#sequences.get(block);
-    if (out !== undefined) return out;
-    out = [];
-    const add = (pc: number, { list }: Instruction): void => {
-      const usage = this.#usages.of(list);
-      out!.push({ usage, mayExit: usage.mayExit || this.#watch.stopsAt(pc).length > 0 });
-    };
-    for (const { pc, instruction, slot } of block.items) {
-      add(pc, instruction);
-      if (slot !== undefined) add(pc + instruction.length, slot);
-    }
-    this.#sequences.set(block, out);
-    return out;
-  }
-
-  #blockSuccessors(block: Block): number[] {
-    const out: number[] = [];
-    for (const pc of successorsOf(block.flow)) {
-      const i = this.#index.get(pc);
-      if (i !== undefined) out.push(i);
-    }
-    return out;
-  }
-
-  #isCall(block: Block): boolean {
-    return block.flow.kind === 'branch' && block.flow.transfer === 'call';
-  }
-
-  #flowDirty(): void {
-    const { blocks } = this.#plan;
-    const sets = blocks.map((block) => {
-      const all = new RegisterSet();
-      for (const { usage } of this.#sequence(block)) all.addAll(usage.dirties);
-      return all;
-    });
-    for (const all of sets) this.#plain.addAll(all);
-    this.#plain.removeAll(this.#usages.flagSet);
-    this.#plain.removeAll(this.#usages.recipeSet);
-    this.#recipe.addAll(this.#usages.recipeSet);
-    this.#flags.addAll(this.#usages.flagSet);
-    const work = blocks.map((_, i) => i);
-    for (let i = work.pop(); i !== undefined; i = work.pop()) {
-      const block = blocks[i]!;
-      if (this.#isCall(block)) continue;
-      const out = this.#dirtyAtEnd(i);
-      for (const next of this.#blockSuccessors(block)) if (this.#dirty[next]!.addAll(out)) work.push(next);
-    }
-  }
-
-  #flowLive(): void {
-    const { blocks } = this.#plan;
-    const predecessors: number[][] = blocks.map(() => []);
-    for (const [i, block] of blocks.entries())
-      for (const next of this.#blockSuccessors(block)) predecessors[next]!.push(i);
-    const queued = new Uint8Array(blocks.length).fill(1);
-    const work = blocks.map((_, i) => i);
-    for (let i = work.pop(); i !== undefined; i = work.pop()) {
-      queued[i] = 0;
-      const block = blocks[i]!;
-      const live = this.#liveAfter(i);
-      this.#backward(i, live, undefined);
-      if (block.count > 0) this.#addStored(this.#dirty[i]!, live);
-      if (!this.#live[i]!.addAll(live)) continue;
-      for (const p of predecessors[i]!) {
-        if (queued[p] === 1) continue;
-        queued[p] = 1;
-        work.push(p);
-      }
-    }
-  }
-
-  /** Which stub stores what is dirty; -1 where nothing is. */
-  #stubFor(dirty: RegisterSet): number {
-    if (dirty.empty) return -1;
-    return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
-  }
-
-  /** What it stores; never to be changed. */
-  #stubSet(stub: number): RegisterSet {
-    let set = this.#stubSets[stub];
-    if (set === undefined) {
-      set = this.#plain.copy();
-      if ((stub & 1) !== 0) set.addAll(this.#recipe);
-      if ((stub & 2) !== 0) set.addAll(this.#flags);
-      this.#stubSets[stub] = set;
-    }
-    return set;
-  }
-
-  /** Adds what is read when control leaves here. */
-  #addStored(dirty: RegisterSet, live: RegisterSet): void {
-    const stub = this.#stubFor(dirty);
-    if (stub >= 0) live.addAll(this.#stubSet(stub));
-  }
-
-  /** What may differ from the state block at a block's end. */
-  #dirtyAtEnd(i: number): RegisterSet {
-    const dirty = this.#dirty[i]!.copy();
-    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
-    return dirty;
-  }
-
-  #liveAfter(i: number): RegisterSet {
-    const block = this.#plan.blocks[i]!;
-    const { flow } = block;
-    const live = new RegisterSet();
-    const dirty = this.#dirtyAtEnd(i);
-    if (flow.kind === 'leave') {
-      this.#addStored(dirty, live);
-      return live;
-    }
-    const next = this.#blockSuccessors(block);
-    if (!this.#isCall(block)) for (const n of next) live.addAll(this.#live[n]!);
-    if (
-      next.length < successorsOf(flow).length ||
-      this.#isCall(block) ||
-      (flow.kind === 'branch' && flow.target === undefined)
-    )
-      live.addAll(dirty);
-    return live;
-  }
-
-  /** Goes backwards through a block; with `needs`, notes which operations are needed, in reverse. */
-  #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
-    const block = this.#plan.blocks[i]!;
-    const sequence = this.#sequence(block);
-    /** The stub for leaving at each instruction that may. */
-    const stubs = new Int8Array(sequence.length).fill(-1);
-    const dirty = this.#dirty[i]!.copy();
-    for (let k = 0; k < sequence.length; k++) {
-      const { usage, mayExit } = sequence[k]!;
-      if (mayExit) stubs[k] = this.#stubFor(dirty);
-      applyDirt(dirty, usage);
-    }
-    for (let k = sequence.length - 1; k >= 0; k--) {
-      const { usage } = sequence[k]!;
-      needs?.push(this.#usages.needed(usage.list, live));
-      this.#usages.before(usage, live);
-      if (stubs[k]! >= 0) live.addAll(this.#stubSet(stubs[k]!));
-    }
-  }
-
   // Nodes
 
   #node(node: number, shape: Shape, graphs: Graphs): void {
@@ -324,7 +168,7 @@ export class Unit implements Surroundings {
     }
     const stub = graphs.stubs.get(node);
     if (stub !== undefined) {
-      this.#load(this.#live[stub - 1]!);
+      this.#load(this.#flow.live[stub - 1]!);
       code.i32(0);
       code.set(ENTRY);
       shape.go(node, graphs.nodeOf[stub]!);
@@ -353,7 +197,7 @@ export class Unit implements Surroundings {
   #emitBlock(i: number, go: (pc: number) => void): void {
     const block = this.#plan.blocks[i]!;
     this.#block = block;
-    this.#dirtyNow = this.#dirty[i]!.copy();
+    this.#dirtyNow = this.#flow.dirty[i]!.copy();
     this.#pending = undefined;
     const { code } = this;
     if (block.count > 0) {
@@ -370,9 +214,7 @@ export class Unit implements Surroundings {
       code.set(LEFT_BUDGET);
       if (this.#watch.counts) this.#count(block);
     }
-    const needs: Uint8Array[] = [];
-    this.#backward(i, this.#liveAfter(i), needs);
-    needs.reverse();
+    const needs = this.#flow.needs(i);
     let k = 0;
     let executed = 0;
     for (const item of block.items) {
@@ -602,7 +444,7 @@ export class Unit implements Surroundings {
 
   /** Stores what is dirty out of line, and returns. */
   #branchToStub(): void {
-    const stub = this.#stubFor(this.#dirtyNow);
+    const stub = this.#flow.stubFor(this.#dirtyNow);
     if (stub >= 0) this.#stubUsed[stub] = true;
     this.code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
   }
@@ -711,7 +553,7 @@ export class Unit implements Surroundings {
       code.op(OP.return);
       return;
     }
-    this.#load(this.#live[i]!);
+    this.#load(this.#flow.live[i]!);
     go(next);
   }
 
@@ -767,16 +609,4 @@ export class Unit implements Surroundings {
     code.op(OP.return);
     code.release(I32, at);
   }
-}
-
-/** An instruction in a block. */
-interface Executed {
-  readonly usage: Usage;
-  /** Compiled code may be left before it. */
-  readonly mayExit: boolean;
-}
-
-function applyDirt(dirty: RegisterSet, usage: Usage): void {
-  dirty.removeAll(usage.cleans);
-  dirty.addAll(usage.dirties);
 }

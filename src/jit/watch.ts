@@ -31,7 +31,7 @@ export class Watch {
   readonly #stops = new Map<number, number>();
   readonly #regions = new Map<Region, number>();
   /** Words that are on. */
-  #on: number[] = [];
+  readonly #on: number[] = [];
   #blocks: Block[] = [];
   #observed: { readonly pc: number; readonly instruction: Instruction }[] = [];
 
@@ -42,12 +42,13 @@ export class Watch {
   /**
    * Takes over what is wanted from now on.
    * @param compiled whether there is code from a page
-   * @returns whether compiled code is `current`, lacks something (`stale`), or cannot do it (`impossible`)
+   * @returns whether what is compiled is `stale`, because it lacks something, and whether compiled code can do it (`possible`)
    */
-  update(wanted: Watched, compiled: (page: number) => boolean): 'current' | 'stale' | 'impossible' {
-    let stale = false;
-    if (wanted.stopInCallSlots !== this.stopInCallSlots || (wanted.observer !== undefined) !== this.observes)
-      stale = true;
+  update(
+    wanted: Watched,
+    compiled: (page: number) => boolean,
+  ): { readonly stale: boolean; readonly possible: boolean } {
+    let stale = wanted.stopInCallSlots !== this.stopInCallSlots || (wanted.observer !== undefined) !== this.observes;
     if (wanted.counter !== this.counter) {
       this.settle();
       stale = true;
@@ -55,37 +56,37 @@ export class Watch {
     this.stopInCallSlots = wanted.stopInCallSlots;
     this.observer = wanted.observer;
     this.counter = wanted.counter;
-    return this.#setBreakpoints(wanted.breakpoints, compiled) ?? (stale ? 'stale' : 'current');
+    const { unseen, possible } = this.#setBreakpoints(wanted.breakpoints, compiled);
+    return { stale: stale || unseen, possible };
   }
 
-  /** Turns the words on that are wanted, and the others off. Returns what is to be done where there is no word yet. */
+  /** Turns the words on that are wanted, and the others off: whether there is code that does not look at one, and words for all. */
   #setBreakpoints(
     wanted: Breakpoints | undefined,
     compiled: (page: number) => boolean,
-  ): 'stale' | 'impossible' | undefined {
-    if (wanted === undefined && this.#on.length === 0) return undefined;
+  ): { readonly unseen: boolean; readonly possible: boolean } {
     const { i32 } = this.#memory;
     for (const at of this.#on) i32[at >>> 2] = 0;
-    this.#on = [];
-    if (wanted === undefined) return undefined;
-    let stale = false;
+    this.#on.length = 0;
+    let unseen = false;
     const turnOn = <K>(words: Map<K, number>, key: K, lacks: () => boolean): boolean => {
       let at = words.get(key);
       if (at === undefined) {
         at = STOPS + 4 * (this.#stops.size + this.#regions.size);
         if (at >= STOPS_END) return false;
         words.set(key, at);
-        stale ||= lacks();
+        unseen ||= lacks();
       }
       i32[at >>> 2] = 1;
       this.#on.push(at);
       return true;
     };
-    if (!(wanted instanceof Set))
-      return turnOn(this.#regions, wanted, () => true) ? (stale ? 'stale' : undefined) : 'impossible';
-    for (const pc of wanted as ReadonlySet<number>)
-      if (!turnOn(this.#stops, pc, () => compiled(Math.floor(pc / PAGE_SIZE)))) return 'impossible';
-    return stale ? 'stale' : undefined;
+    let possible = true;
+    if (wanted instanceof Set) {
+      for (const pc of wanted as ReadonlySet<number>)
+        possible &&= turnOn(this.#stops, pc, () => compiled(Math.floor(pc / PAGE_SIZE)));
+    } else if (wanted !== undefined) possible = turnOn(this.#regions, wanted, () => true);
+    return { unseen, possible };
   }
 
   /** Where the words stand that decide whether to stop before an instruction: none for most. */

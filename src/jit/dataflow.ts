@@ -1,0 +1,198 @@
+// What the blocks of a unit need of each other: which registers differ from the state block, and which are read later on.
+
+import type { Instruction } from '../engine/decode.ts';
+import type { Block } from './blocks.ts';
+import { type Plan, successorsOf } from './plan.ts';
+import { RegisterSet, type Usage, type Usages } from './usage.ts';
+
+/** An instruction in a block. */
+interface Executed {
+  readonly usage: Usage;
+  /** Compiled code may be left before it. */
+  readonly mayExit: boolean;
+}
+
+export class DataFlow {
+  /** Per block: what may differ from the state block, and what is read, at its beginning. */
+  readonly dirty: readonly RegisterSet[];
+  readonly live: readonly RegisterSet[];
+  readonly #plan: Plan;
+  readonly #usages: Usages;
+  readonly #stops: (pc: number) => boolean;
+  readonly #index: ReadonlyMap<number, number>;
+  /** What the stubs store: of what the unit sets, the plain registers, the recipe for the flags, the flags. */
+  readonly #plain = new RegisterSet();
+  readonly #recipe = new RegisterSet();
+  readonly #flags = new RegisterSet();
+  readonly #stubSets: RegisterSet[] = [];
+  readonly #sequences = new Map<Block, Executed[]>();
+
+  /** @param stops whether the unit may be left before the instruction at `pc` whatever that does */
+  constructor(plan: Plan, usages: Usages, stops: (pc: number) => boolean) {
+    this.#plan = plan;
+    this.#usages = usages;
+    this.#stops = stops;
+    this.#index = new Map(plan.blocks.map((b, i) => [b.pc, i]));
+    this.dirty = plan.blocks.map(() => new RegisterSet());
+    this.live = plan.blocks.map(() => new RegisterSet());
+    this.#flowDirty();
+    this.#flowLive();
+  }
+
+  /** A block's instructions, slots included. */
+  #sequence(block: Block): readonly Executed[] {
+    let out = this.#sequences.get(block);
+    if (out !== undefined) return out;
+    out = [];
+    const add = (pc: number, { list }: Instruction): void => {
+      const usage = this.#usages.of(list);
+      out!.push({ usage, mayExit: usage.mayExit || this.#stops(pc) });
+    };
+    for (const { pc, instruction, slot } of block.items) {
+      add(pc, instruction);
+      if (slot !== undefined) add(pc + instruction.length, slot);
+    }
+    this.#sequences.set(block, out);
+    return out;
+  }
+
+  #blockSuccessors(block: Block): number[] {
+    const out: number[] = [];
+    for (const pc of successorsOf(block.flow)) {
+      const i = this.#index.get(pc);
+      if (i !== undefined) out.push(i);
+    }
+    return out;
+  }
+
+  #isCall(block: Block): boolean {
+    return block.flow.kind === 'branch' && block.flow.transfer === 'call';
+  }
+
+  #flowDirty(): void {
+    const { blocks } = this.#plan;
+    const sets = blocks.map((block) => {
+      const all = new RegisterSet();
+      for (const { usage } of this.#sequence(block)) all.addAll(usage.dirties);
+      return all;
+    });
+    for (const all of sets) this.#plain.addAll(all);
+    this.#plain.removeAll(this.#usages.flagSet);
+    this.#plain.removeAll(this.#usages.recipeSet);
+    this.#recipe.addAll(this.#usages.recipeSet);
+    this.#flags.addAll(this.#usages.flagSet);
+    const work = blocks.map((_, i) => i);
+    for (let i = work.pop(); i !== undefined; i = work.pop()) {
+      const block = blocks[i]!;
+      if (this.#isCall(block)) continue;
+      const out = this.#dirtyAtEnd(i);
+      for (const next of this.#blockSuccessors(block)) if (this.dirty[next]!.addAll(out)) work.push(next);
+    }
+  }
+
+  #flowLive(): void {
+    const { blocks } = this.#plan;
+    const predecessors: number[][] = blocks.map(() => []);
+    for (const [i, block] of blocks.entries())
+      for (const next of this.#blockSuccessors(block)) predecessors[next]!.push(i);
+    const queued = new Uint8Array(blocks.length).fill(1);
+    const work = blocks.map((_, i) => i);
+    for (let i = work.pop(); i !== undefined; i = work.pop()) {
+      queued[i] = 0;
+      const block = blocks[i]!;
+      const live = this.#liveAfter(i);
+      this.#backward(i, live, undefined);
+      if (block.count > 0) this.#addStored(this.dirty[i]!, live);
+      if (!this.live[i]!.addAll(live)) continue;
+      for (const p of predecessors[i]!) {
+        if (queued[p] === 1) continue;
+        queued[p] = 1;
+        work.push(p);
+      }
+    }
+  }
+
+  /** Number of the stub that stores what is dirty: 1 and 2 for the recipe and the flags besides the plain registers; -1 where nothing is. */
+  stubFor(dirty: RegisterSet): number {
+    if (dirty.empty) return -1;
+    return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
+  }
+
+  /** What it stores; never to be changed. */
+  stubSet(stub: number): RegisterSet {
+    let set = this.#stubSets[stub];
+    if (set === undefined) {
+      set = this.#plain.copy();
+      if ((stub & 1) !== 0) set.addAll(this.#recipe);
+      if ((stub & 2) !== 0) set.addAll(this.#flags);
+      this.#stubSets[stub] = set;
+    }
+    return set;
+  }
+
+  /** Adds what is read when control leaves here. */
+  #addStored(dirty: RegisterSet, live: RegisterSet): void {
+    const stub = this.stubFor(dirty);
+    if (stub >= 0) live.addAll(this.stubSet(stub));
+  }
+
+  /** What may differ from the state block at a block's end. */
+  #dirtyAtEnd(i: number): RegisterSet {
+    const dirty = this.dirty[i]!.copy();
+    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
+    return dirty;
+  }
+
+  #liveAfter(i: number): RegisterSet {
+    const block = this.#plan.blocks[i]!;
+    const { flow } = block;
+    const live = new RegisterSet();
+    const dirty = this.#dirtyAtEnd(i);
+    if (flow.kind === 'leave') {
+      this.#addStored(dirty, live);
+      return live;
+    }
+    const next = this.#blockSuccessors(block);
+    if (!this.#isCall(block)) for (const n of next) live.addAll(this.live[n]!);
+    if (
+      next.length < successorsOf(flow).length ||
+      this.#isCall(block) ||
+      (flow.kind === 'branch' && flow.target === undefined)
+    )
+      live.addAll(dirty);
+    return live;
+  }
+
+  /** For each instruction of a block, which of its operations are needed. */
+  needs(i: number): Uint8Array[] {
+    const needs: Uint8Array[] = [];
+    this.#backward(i, this.#liveAfter(i), needs);
+    return needs.reverse();
+  }
+
+  /** Goes backwards through a block; with `needs`, notes which operations are needed, in reverse. */
+  #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
+    const block = this.#plan.blocks[i]!;
+    const sequence = this.#sequence(block);
+    /** The stub for leaving at each instruction that may. */
+    const stubs = new Int8Array(sequence.length).fill(-1);
+    const dirty = this.dirty[i]!.copy();
+    for (let k = 0; k < sequence.length; k++) {
+      const { usage, mayExit } = sequence[k]!;
+      if (mayExit) stubs[k] = this.stubFor(dirty);
+      applyDirt(dirty, usage);
+    }
+    for (let k = sequence.length - 1; k >= 0; k--) {
+      const { usage } = sequence[k]!;
+      needs?.push(this.#usages.needed(usage.list, live));
+      this.#usages.before(usage, live);
+      if (stubs[k]! >= 0) live.addAll(this.stubSet(stubs[k]!));
+    }
+  }
+}
+
+/** What an instruction changes of what is dirty. */
+export function applyDirt(dirty: RegisterSet, usage: Usage): void {
+  dirty.removeAll(usage.cleans);
+  dirty.addAll(usage.dirties);
+}
