@@ -32,6 +32,7 @@ interface Options {
   readonly from?: number | string;
   readonly to?: number | string;
   readonly every: number;
+  readonly perPlace?: number;
   readonly limit?: number;
   readonly full?: boolean;
   readonly sample?: number;
@@ -67,6 +68,9 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
     .addOption(new Option('--from <n|loc>', 'first place: instructions executed before it, or a LOC').argParser(bound))
     .addOption(new Option('--to <n|loc>', 'last place').argParser(bound))
     .addOption(new Option('--every <n>', 'only every n-th place').argParser(wholeNumber(1)).default(1))
+    .addOption(
+      new Option('--per-place <n>', 'at each instruction only its first n executions').argParser(wholeNumber(1)),
+    )
     .addOption(new Option('--limit <n>', 'stop after so many injections').argParser(wholeNumber(1)))
     .option('--full', 'run the program to its end after each injection, and compare its output')
     .addOption(
@@ -89,6 +93,10 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
       'after',
       examples(
         ["sweep --func '^main\\.' ./a.out", "at every instruction of the program's own code"],
+        [
+          "sweep --func 'mypkg\\.' --per-place 3 ./a.out",
+          'at each instruction of a package, but not at each turn of its loops',
+        ],
         ["sweep --func 'mypkg\\.' --every 7 --jobs 2 ./a.out", 'at each 7th of a package, on two threads'],
         [
           'sweep --from main.work --limit 1000 --full ./a.out',
@@ -132,6 +140,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
     ...(func === undefined ? {} : { func }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+    ...(options.perPlace === undefined ? {} : { perPlace: options.perPlace }),
     ...(limit === undefined ? {} : { limit }),
     ...(patience === undefined ? {} : { patience }),
     ...(sample === undefined ? {} : { sample }),

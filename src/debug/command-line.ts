@@ -51,7 +51,21 @@ export function commandLine(
 
 /** The command that makes a sweep again. */
 export function sweepCommandLine(options: SweepOptions): string {
-  const { path, args = [], func, at, safeOnly, from, to, every, limit, halfCalls, sample, patience } = options;
+  const {
+    path,
+    args = [],
+    func,
+    at,
+    safeOnly,
+    from,
+    to,
+    every,
+    perPlace,
+    limit,
+    halfCalls,
+    sample,
+    patience,
+  } = options;
   const own = {
     func,
     at,
@@ -60,6 +74,7 @@ export function sweepCommandLine(options: SweepOptions): string {
     from,
     to,
     every: every === 1 ? undefined : every,
+    'per-place': perPlace,
     limit,
     full: sample === 1,
     sample: sample === 1 ? undefined : sample,

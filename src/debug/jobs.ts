@@ -86,7 +86,7 @@ export async function sweep(
 }
 
 /**
- * Verifies a program with so many workers. The report does not depend on their number, but for the instructions that it took.
+ * Verifies a program with so many workers. The report does not depend on their number, but for the calls and instructions that it took.
  * @throws InputError for a program whose runtime cannot be asked, or options that do not fit it
  */
 export async function verifyProgram(

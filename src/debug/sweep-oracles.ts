@@ -7,7 +7,7 @@ import type { Instruction } from '../engine/decode.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { SavedState } from '../engine/state.ts';
 import { StackScanner } from '../goruntime/stack-scan.ts';
-import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
+import { type Frame, type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import type { OpList, Temp } from '../uop/ops.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
@@ -41,7 +41,7 @@ export interface Undisturbed {
   readonly stack: Uint8Array;
   readonly steps: readonly Step[];
   /** Its innermost callers after the last step; undefined if another thread had its turn then. */
-  readonly callersAfter: string | undefined;
+  readonly callersAfter: readonly Frame[] | undefined;
 }
 
 /** How many bytes of the interrupted stack are compared, from SP up. */
@@ -79,10 +79,38 @@ function sameIn(a: SavedState, b: SavedState, register: Register): boolean {
   return true;
 }
 
+/** The bytes of the state block that the registers take, each as 0xff. */
+function maskOf(registers: readonly Register[], size: number): Uint8Array {
+  const mask = new Uint8Array(size);
+  for (const { offset, type } of registers) mask.fill(0xff, offset, offset + sizeOf(type));
+  return mask;
+}
+
+const words = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+
+/** Whether two states have the same bytes under a mask: asked a dozen times for each injection, and hardly ever denied. */
+function sameUnder(mask: Uint8Array, a: SavedState, b: SavedState): boolean {
+  const [m, x, y] = [words(mask), words(a), words(b)];
+  for (let i = 0; i < m.length; i++) if (((x[i]! ^ y[i]!) & m[i]!) !== 0) return false;
+  return true;
+}
+
 const reads = (list: OpList, register: Register): boolean =>
   list.ops.some((uop) => uop.op === 'get' && uop.register === register);
 const writes = (list: OpList, register: Register): boolean =>
   list.ops.some((uop) => uop.op === 'set' && uop.register === register);
+
+/** Frames as text, innermost first. */
+export function framesText(frames: readonly Frame[]): string {
+  return frames.map((f) => `${f.func.name}+${hex(f.pc - f.func.entry)}@${hex(f.sp)}`).join(' < ');
+}
+
+/** Whether two walks went through the same frames; `skip` leaves out the innermost of the first. */
+export function sameFrames(a: readonly Frame[], b: readonly Frame[], skip = 0): boolean {
+  if (a.length - skip !== b.length) return false;
+  for (let i = 0; i < b.length; i++) if (a[i + skip]!.pc !== b[i]!.pc || a[i + skip]!.sp !== b[i]!.sp) return false;
+  return true;
+}
 
 /** Whether every load of the instruction is at a constant distance from SP: from the goroutine's own stack. */
 function loadsOwnStackOnly(list: OpList, sp: Register): boolean {
@@ -109,6 +137,9 @@ export class Oracles {
   readonly #unwinder: Unwinder;
   readonly #scanner: StackScanner;
   readonly #kept: readonly Register[];
+  readonly #keptMask: Uint8Array;
+  /** Where the state is put that is compared. */
+  readonly #now: SavedState;
   /** The assembler's temporary, which asyncPreempt destroys: nothing may need it where the tables say safe. */
   readonly #temp: Register | undefined;
   readonly #sp: Register;
@@ -127,6 +158,8 @@ export class Oracles {
     this.#scanner = new StackScanner(go.program, go.memory);
     this.#temp = temp === undefined ? undefined : registers.byName.get(temp);
     this.#kept = registers.all.filter((r) => !control.has(r) && !NOT_THE_GOROUTINES.has(r.name) && r !== this.#temp);
+    this.#keptMask = maskOf(this.#kept, registers.size);
+    this.#now = new Uint8Array(registers.size);
     this.#sp = session.machine.state.register(arch.spRegister);
     this.#pc = registers.control.pc;
     this.#linkBit = registers.byName.get('LLbit');
@@ -136,14 +169,6 @@ export class Oracles {
   walk(gp: number, limit = WALK_LIMIT): StackWalk {
     const { pc, sp, lr } = this.#thread;
     return this.#unwinder.walk({ pc, sp, lr }, { gp, limit });
-  }
-
-  /** Frames as text, to be compared; `skip` leaves out the innermost. */
-  callers(walk: StackWalk, skip = 0): string {
-    return walk.frames
-      .slice(skip)
-      .map((f) => `${f.func.name}+${hex(f.pc - f.func.entry)}@${hex(f.sp)}`)
-      .join(' < ');
   }
 
   /**
@@ -156,18 +181,16 @@ export class Oracles {
     const callers = walk.frames.slice(1, walk.stop === 'complete' ? -1 : undefined);
     const wrong = callers.find((frame) => !frame.interrupted && frame.fp === frame.sp);
     if (wrong === undefined) return undefined;
-    return `${wrong.func.name}+${hex(wrong.pc - wrong.func.entry)} has no frame, yet seems to have called: ${this.callers(walk).slice(0, 200)}`;
+    return `${wrong.func.name}+${hex(wrong.pc - wrong.func.entry)} has no frame, yet seems to have called: ${framesText(walk.frames).slice(0, 200)}`;
   }
 
   /** The frame that keeps the collector from scanning a stack, if there is one: it would throw "missing stackmap". */
   unscannable(walk: StackWalk): string | undefined {
-    const scanned = this.#scanner.scan(walk.frames);
-    const at = scanned.findIndex(({ note }) => note.includes('no map of'));
-    const found = scanned[at];
-    if (found === undefined) return undefined;
-    const { func } = found.frame;
-    const callee = scanned[at - 1]?.frame.func.name;
-    return `${func.name}${callee === undefined ? '' : `, which called ${callee},`} has ${found.note}`;
+    const at = this.#scanner.unmapped(walk.frames);
+    if (at === undefined) return undefined;
+    const { func } = walk.frames[at.index]!;
+    const callee = walk.frames[at.index - 1]?.func.name;
+    return `${func.name}${callee === undefined ? '' : `, which called ${callee},`} has ${at.note}`;
   }
 
   /**
@@ -186,14 +209,14 @@ export class Oracles {
       const instruction = this.#instruction();
       if (instruction === undefined) break;
       if (instruction.list.ops.some((uop) => uop.op === 'trap' && uop.kind === 'syscall')) break;
-      const end = this.#session.advance(machine.instructions + 1);
+      const end = this.#session.step();
       // Another thread's turn: this goroutine's registers are not in the machine.
       if (end !== undefined || this.#session.tid !== tid || this.#getg() !== gp) {
         return { pc, sp, registers, stack, steps, callersAfter: undefined };
       }
       steps.push({ pc: at, instruction, after: machine.state.save() });
     }
-    const callersAfter = this.callers(this.walk(gp, CALLERS_AFTER));
+    const callersAfter = this.walk(gp, CALLERS_AFTER).frames;
     return { pc, sp, registers, stack, steps, callersAfter };
   }
 
@@ -224,7 +247,8 @@ export class Oracles {
 
   /** The first kept register that differs, as a sentence. With `temp`, the assembler's temporary counts too. */
   #registerDifference(before: SavedState, after: SavedState, temp: boolean): string | undefined {
-    const differ = this.#kept.filter((r) => !sameIn(before, after, r));
+    const kept = sameUnder(this.#keptMask, before, after);
+    const differ = kept ? [] : this.#kept.filter((r) => !sameIn(before, after, r));
     if (temp && this.#temp !== undefined && !sameIn(before, after, this.#temp)) differ.push(this.#temp);
     if (differ.length === 0) return undefined;
     return differ
@@ -235,7 +259,7 @@ export class Oracles {
 
   /** What is wrong with the registers of the goroutine that has just resumed, if anything. */
   registers(before: Undisturbed, restarted: boolean): string | undefined {
-    const now = this.#session.machine.state.save();
+    const now = this.#session.machine.state.save(this.#now);
     const differ = this.#registerDifference(before.registers, now, false);
     if (differ !== undefined || restarted || this.#temp === undefined) return differ;
     if (sameIn(before.registers, now, this.#temp)) return undefined;
@@ -275,11 +299,11 @@ export class Oracles {
   again(before: Undisturbed): string | undefined {
     const { machine } = this.#session;
     for (let i = 0; i < LOOKAHEAD && machine.state.pc !== before.pc; i++) {
-      const end = this.#session.advance(machine.instructions + 1);
+      const end = this.#session.step();
       if (end !== undefined) return 'the program ended in the restarted sequence';
     }
     if (machine.state.pc !== before.pc) return `the restarted sequence leads to ${hex(machine.state.pc)}, not back`;
-    return this.#registerDifference(before.registers, machine.state.save(), true);
+    return this.#registerDifference(before.registers, machine.state.save(this.#now), true);
   }
 
   /**
@@ -295,13 +319,13 @@ export class Oracles {
     for (const { pc, instruction, after } of before.steps) {
       const at = machine.state.pc;
       if (at !== pc) return { detail: `goes on at ${hex(at)} instead of ${hex(pc)}` };
-      const end = this.#session.advance(machine.instructions + 1);
+      const end = this.#session.step();
       const name = `${instruction.decoded.text(pc)} at ${hex(pc)}`;
       if (end !== undefined) return { detail: `the program ends in ${name}`, end };
       // Another thread's turn: this goroutine's registers are not in the machine.
       if (this.#session.tid !== tid) return undefined;
       if (this.#getg() !== gp) return { detail: `${name} leaves the goroutine` };
-      const now = machine.state.save();
+      const now = machine.state.save(this.#now);
       if (temp !== undefined && writes(instruction.list, temp)) tempDefined = true;
       const differ = this.#registerDifference(after, now, tempDefined);
       const elsewhere = !sameIn(after, now, this.#pc);
@@ -310,11 +334,11 @@ export class Oracles {
       const detail = differ ?? `goes to ${hex(machine.state.pc)} instead of ${hex(valueIn(after, this.#pc))}`;
       return { detail: `after ${name}, ${detail}` };
     }
-    const callers = this.callers(this.walk(gp, CALLERS_AFTER));
-    if (before.callersAfter === undefined || callers === before.callersAfter) return undefined;
-    return {
-      detail: `${before.steps.length} instructions later the callers are ${callers} instead of ${before.callersAfter}`,
-    };
+    if (before.callersAfter === undefined) return undefined;
+    const { frames } = this.walk(gp, CALLERS_AFTER);
+    if (sameFrames(frames, before.callersAfter)) return undefined;
+    const [are, were] = [framesText(frames), framesText(before.callersAfter)];
+    return { detail: `${before.steps.length} instructions later the callers are ${are} instead of ${were}` };
   }
 
   #mayDiffer(list: OpList): boolean {

@@ -35,6 +35,29 @@ export class Ranges implements Region {
   }
 }
 
+/**
+ * Places of a region, or of all code, at which fewer than so many arrivals were told. Compiled code may stop where that is no longer
+ * so, and is asked again.
+ */
+export class FirstArrivals implements Region {
+  readonly #region: Region | undefined;
+  readonly #most: number;
+  readonly #arrivals = new Map<number, number>();
+
+  constructor(region: Region | undefined, most: number) {
+    this.#region = region;
+    this.#most = most;
+  }
+
+  arrive(pc: number): void {
+    this.#arrivals.set(pc, (this.#arrivals.get(pc) ?? 0) + 1);
+  }
+
+  has(pc: number): boolean {
+    return this.#region?.has(pc) !== false && (this.#arrivals.get(pc) ?? 0) < this.#most;
+  }
+}
+
 /** All code of functions. */
 export function rangesOf(funcs: Iterable<Func>): Ranges {
   const found: [number, number][] = [];

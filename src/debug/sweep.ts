@@ -6,9 +6,10 @@ import { LocationError } from '../goruntime/locate.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
 import { sweepCommandLine } from './command-line.ts';
+import { boundariesOf } from './listing.ts';
 import { type Go, InputError, Session, type SessionEnd, type SessionOptions, type SessionSnapshot } from './session.ts';
-import { type OracleName, Oracles } from './sweep-oracles.ts';
-import { Ranges, rangesOf, safeRangesOf } from './sweep-places.ts';
+import { framesText, type OracleName, Oracles, sameFrames } from './sweep-oracles.ts';
+import { FirstArrivals, Ranges, rangesOf, safeRangesOf } from './sweep-places.ts';
 import { type Thread, threadOf } from './view.ts';
 
 export type { OracleName } from './sweep-oracles.ts';
@@ -28,6 +29,8 @@ export interface SweepOptions
   readonly to?: number | string;
   /** Of the places in the range, every n-th. */
   readonly every?: number;
+  /** At each instruction of the range, only its first n executions. */
+  readonly perPlace?: number;
   /** Most injections. */
   readonly limit?: number;
   /** One injection of so many is also run to the program's end, and its output compared: 1 for each, 0 for none. */
@@ -95,6 +98,9 @@ const MOST_FAILURES = 10_000;
 const TIMES_LONGER = 20;
 const AT_LEAST = 20_000_000;
 
+/** Instructions that a branch takes where it takes most. */
+const BRANCH_AND_SLOT = 2;
+
 const hex = (value: number): string => `0x${value.toString(16)}`;
 
 /** What the guest printed, so that it can be taken back with the machine. */
@@ -153,6 +159,7 @@ export class Sweep {
   readonly #failures: SweepFailure[] = [];
   readonly #bytes: Uint8Array;
   #reference: Reference | undefined;
+  #returns: ReadonlySet<number> | undefined;
   #attempts = 0;
   #injections = 0;
   #restarts = 0;
@@ -196,8 +203,9 @@ export class Sweep {
   /** Sweeps the range. */
   run(progress?: SweepProgress): SweepResult {
     const began = performance.now();
-    const { every = 1, limit = Number.POSITIVE_INFINITY } = this.#options;
-    const ranges = this.#ranges();
+    const { every = 1, limit = Number.POSITIVE_INFINITY, perPlace } = this.#options;
+    const first = perPlace === undefined ? undefined : new FirstArrivals(this.#ranges(), perPlace);
+    const ranges = first ?? this.#ranges();
     const from = this.#goTo(this.#options.from, 0);
     const { machine } = this.session;
     let places = 0;
@@ -211,6 +219,7 @@ export class Sweep {
       if (halfCalls && !this.#isHalfCall()) {
         if (this.#advanceToCallSlot(last) !== 'there') break;
       } else if (ranges === undefined || ranges.has(machine.state.pc)) {
+        first?.arrive(machine.state.pc);
         if (places++ % every === 0) {
           this.#attempt();
           progress?.({
@@ -365,6 +374,7 @@ export class Sweep {
       safeOnly: _safe,
       halfCalls: _half,
       every: _every,
+      perPlace: _perPlace,
       limit: _limit,
       ...same
     } = this.#options;
@@ -398,14 +408,11 @@ export class Sweep {
         return;
       }
       const injected = this.#oracles.walk(gp);
-      const expected = this.#oracles.callers(walk);
       const restarted = verdict.resume !== before.pc;
       // A restart changes the PC of the frame that is resumed, and nothing else of the stack.
-      if (!restarted && injected.stop !== 'limit' && this.#oracles.callers(injected, 1) !== expected) {
-        objects(
-          'unwind',
-          `under the injected call the frames are ${this.#oracles.callers(injected, 1)} instead of ${expected}`,
-        );
+      if (!restarted && injected.stop !== 'limit' && !sameFrames(injected.frames, walk.frames, 1)) {
+        const [are, were] = [framesText(injected.frames.slice(1)), framesText(walk.frames)];
+        objects('unwind', `under the injected call the frames are ${are} instead of ${were}`);
       }
       if (injected.stop === 'complete' || injected.stop === 'limit')
         objects('scan', this.#oracles.unscannable(injected));
@@ -460,15 +467,38 @@ export class Sweep {
     return held.length === 0 ? undefined : held.join(', ');
   }
 
-  /** Runs until gp stands at `resume` with the SP that it was interrupted with. */
+  /**
+   * Runs until gp stands at `resume` with the SP that it was interrupted with. It gets there by the last branch of asyncPreempt: to stop
+   * at that one, and not at another place for each injection, costs compiled code nothing.
+   */
   #untilResumed(gp: number, resume: number, sp: number, limit: number): 'there' | 'limit' | SessionEnd {
     const { machine } = this.session;
-    const place = new Set([resume]);
+    let places: ReadonlySet<number> = this.#lastBranch();
     for (;;) {
-      const reached = this.#advanceTo(place, limit);
+      const reached = this.#advanceTo(places, limit);
       if (reached !== 'there') return reached;
-      if (this.#getg() === gp && this.#thread.sp === sp && !machine.state.inSlot) return 'there';
+      if (this.#getg() !== gp) continue;
+      for (let i = 0; i < BRANCH_AND_SLOT && machine.state.pc !== resume; i++) {
+        const end = this.session.step();
+        if (end !== undefined) return end;
+      }
+      if (machine.state.pc === resume && this.#getg() === gp && this.#thread.sp === sp && !machine.state.inSlot)
+        return 'there';
+      // Another thread's turn in between, or it goes somewhere else first.
+      places = new Set([resume]);
     }
+  }
+
+  /** The last branch of asyncPreempt, which leads back to what was interrupted: nothing comes after it (runtime/mkpreempt.go). */
+  #lastBranch(): ReadonlySet<number> {
+    if (this.#returns === undefined) {
+      const { code, isa } = this.session.machine;
+      const { program } = this.#go;
+      const { entry, end } = program.tables.findfunc(program.asyncPreempt)!;
+      const branches = [...boundariesOf(isa, program.image, entry, end)].filter((pc) => code.at(pc)?.list.branches);
+      this.#returns = new Set(branches.slice(-1));
+    }
+    return this.#returns;
   }
 
   /** What every thread does: told of a goroutine that does not come back. */

@@ -7,7 +7,7 @@ import type { Memory } from './memory.ts';
 import type { State } from './state.ts';
 import type { Step } from './steps.ts';
 
-/** A part of the text, asked about address by address; what it answers never changes. */
+/** A part of the text, asked about address by address. A place may leave it, and then it is not stopped at any more; none may join. */
 export interface Region {
   has(pc: number): boolean;
 }

@@ -10,6 +10,8 @@ export type SavedState = Uint8Array;
 export class State {
   readonly registers: RegisterFile;
   readonly #memory: Memory;
+  /** The state block itself. */
+  readonly #block: Uint8Array;
   /** Indexes of the control registers in an Int32Array over the memory. */
   readonly pcIndex: number;
   readonly pendingIndex: number;
@@ -19,6 +21,7 @@ export class State {
     if (registers.size > STATE_SIZE) throw new Error('the register file does not fit in the state block');
     this.registers = registers;
     this.#memory = memory;
+    this.#block = memory.u8.subarray(STATE, STATE + registers.size);
     const index = (r: Register): number => (STATE + r.offset) >>> 2;
     this.pcIndex = index(registers.control.pc);
     this.pendingIndex = index(registers.control.pending);
@@ -94,8 +97,10 @@ export class State {
     this.#memory.i32[this.slotIndex] = 0;
   }
 
-  save(): SavedState {
-    return this.#memory.u8.slice(STATE, STATE + this.registers.size);
+  /** Copies the state block, to `into` if that is given. */
+  save(into: SavedState = new Uint8Array(this.registers.size)): SavedState {
+    into.set(this.#block);
+    return into;
   }
 
   load(saved: SavedState): void {

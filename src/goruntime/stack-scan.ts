@@ -60,7 +60,30 @@ interface Bits {
   isSet(index: number): boolean;
 }
 
+/** What says which words of a frame hold pointers. */
+interface FrameMaps {
+  readonly locals: Bits;
+  readonly args: Bits;
+  readonly missing: readonly string[];
+}
+
 const NO_BITS: Bits = { count: 0, isSet: () => false };
+
+/** Frames with what the ones inside of them say of their scan, innermost first. */
+function* inScanOrder(
+  frames: readonly Frame[],
+): Generator<{ readonly frame: Frame; readonly conservative: boolean; readonly panicked: boolean }> {
+  let interrupted = false;
+  let panicked = false;
+  for (const frame of frames) {
+    const id = frame.func.funcIDName ?? '';
+    const injected = id === 'asyncPreempt' || id.startsWith('debugCall');
+    yield { frame, conservative: interrupted || injected, panicked };
+    // The parent of an injected call was interrupted anywhere: no map describes it (scanframeworker).
+    interrupted = injected;
+    panicked = id === 'sigpanic';
+  }
+}
 
 /**
  * Scans the frames of stacks of one program. The collector has further roots for a goroutine that are in no frame: g.sched.ctxt,
@@ -86,17 +109,24 @@ export class StackScanner {
    */
   scan(frames: readonly Frame[]): readonly ScannedFrame[] {
     const scanned: ScannedFrame[] = [];
-    let conservative = false;
-    let panicked = false;
-    for (const frame of frames) {
-      const injected =
-        frame.func.funcIDName === 'asyncPreempt' || (frame.func.funcIDName ?? '').startsWith('debugCall');
-      scanned.push(conservative || injected ? this.#conservative(frame) : this.#precise(frame, panicked));
-      // The parent of an injected call was interrupted anywhere: no map describes it (scanframeworker).
-      conservative = injected;
-      panicked = frame.func.funcIDName === 'sigpanic';
-    }
+    for (const { frame, conservative, panicked } of inScanOrder(frames))
+      scanned.push(conservative ? this.#conservative(frame) : this.#precise(frame, panicked));
     return this.#withObjects(scanned);
+  }
+
+  /**
+   * The first of the frames that lacks a map which its scan needs, where the runtime throws "missing stackmap": its index and what is missing.
+   * Reads no stack.
+   * @throws TableError if a stack map is damaged
+   */
+  unmapped(frames: readonly Frame[]): { readonly index: number; readonly note: string } | undefined {
+    let index = 0;
+    for (const { frame, conservative, panicked } of inScanOrder(frames)) {
+      const missing = conservative ? undefined : this.#maps(frame, panicked)?.missing.join('; ');
+      if (missing !== undefined && missing !== '') return { index, note: missing };
+      index++;
+    }
+    return undefined;
   }
 
   /** Address just above the locals (runtime frame.varp): below the return address and the saved frame pointer on amd64. */
@@ -148,34 +178,46 @@ export class StackScanner {
     return { frame, how: 'conservative', note: '', words, objects: [] };
   }
 
-  #precise(frame: Frame, panicked: boolean): ScannedFrame {
+  /** The bitmaps of a frame's locals and arguments where it stands, and which of them are missing; undefined if a panic left it for good. */
+  #maps(frame: Frame, panicked: boolean): FrameMaps | undefined {
     const { func } = frame;
     let { pc } = frame;
     if (panicked) {
       // After a panic only the call of deferreturn is ever reached again.
-      if (func.record.deferreturn === 0)
-        return { frame, how: 'dead', note: 'a panic leaves this frame for good', words: [], objects: [] };
+      if (func.record.deferreturn === 0) return undefined;
       pc = func.entry + func.record.deferreturn + 1;
     }
-    const w = this.#arch.pointerSize;
     // Back up to the call; the entry has the entry's map.
     const index = pc === func.entry ? -1 : this.#tables.pcdatavalue(func, PCDATA_StackMapIndex, pc - 1);
     const map = Math.max(index, 0);
-    const notes: string[] = [];
-    const words: ScannedWord[] = [];
+    const missing: string[] = [];
+    let locals: Bits | undefined;
+    let args: Bits | undefined;
+    if (this.#varp(frame) - frame.sp > this.#arch.minFrameSize) {
+      locals = this.#bits(func, FUNCDATA_LocalsPointerMaps, map, 'locals');
+      if (locals === undefined) missing.push('no map of locals: assembly without Go frames');
+    }
+    if (func.args > 0) {
+      args = this.#bits(func, FUNCDATA_ArgsPointerMaps, map, 'args');
+      if (args === undefined) missing.push('no map of arguments');
+    }
+    return { locals: locals ?? NO_BITS, args: args ?? NO_BITS, missing };
+  }
 
-    const varp = this.#varp(frame);
-    if (varp - frame.sp > this.#arch.minFrameSize) {
-      const locals = this.#bits(func, FUNCDATA_LocalsPointerMaps, map, 'locals');
-      if (locals === undefined) notes.push('no map of locals: assembly without Go frames');
-      else append(words, this.#words(varp - locals.count * w, locals.count, 'locals', locals));
-    }
-    if (func.args === ARGS_SIZE_UNKNOWN) notes.push('the size of the arguments is not known here (reflect)');
-    else if (func.args > 0) {
-      const args = this.#bits(func, FUNCDATA_ArgsPointerMaps, map, 'args');
-      if (args === undefined) notes.push('no map of arguments');
-      else append(words, this.#words(this.#argp(frame), args.count, 'args', args));
-    }
+  #precise(frame: Frame, panicked: boolean): ScannedFrame {
+    const maps = this.#maps(frame, panicked);
+    if (maps === undefined)
+      return { frame, how: 'dead', note: 'a panic leaves this frame for good', words: [], objects: [] };
+    const { locals, args } = maps;
+    const notes = [...maps.missing];
+    if (frame.func.args === ARGS_SIZE_UNKNOWN) notes.push('the size of the arguments is not known here (reflect)');
+    const words = this.#words(
+      this.#varp(frame) - locals.count * this.#arch.pointerSize,
+      locals.count,
+      'locals',
+      locals,
+    );
+    append(words, this.#words(this.#argp(frame), args.count, 'args', args));
     const how = notes.length > 0 && words.length === 0 ? 'no map' : 'precise';
     return { frame, how, note: notes.join('; '), words, objects: this.#objects(frame) };
   }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { main } from '../../cli/main.ts';
-import { type SweepOptions, type SweepResult, sweep } from '../../src/index.ts';
+import { InstructionCounts } from '../../src/debug/profile.ts';
+import { Session, type SweepOptions, type SweepResult, sweep } from '../../src/index.ts';
 import { fixturePath, GOARCHES, type Goarch, loadFixture } from '../support/fixtures.ts';
 import { sampled } from '../support/long.ts';
 
@@ -198,6 +199,28 @@ test(
     expect(safe.restarts).toBe(all.restarts);
     expect(safe.attempts).toBeLessThan(all.attempts);
     expect(safe.failures).toEqual([]);
+  },
+  TIMEOUT,
+);
+
+test(
+  'with a bound for each place, every instruction of the range is visited, and none more often',
+  async () => {
+    const session = Session.open(loadFixture('panics', 'mips', RELEASE), { path: 'panics', stdout: () => {} });
+    const counts = new InstructionCounts(() => session.machine.instructions);
+    session.machine.counter = counts;
+    session.run();
+    session.machine.settleCounts();
+    const times = [...counts.entries()]
+      .filter(([pc]) => session.go!.program.tables.findfunc(pc)?.name.startsWith('main.') === true)
+      .map(([, n]) => n);
+    const visits = (most: number): number => times.reduce((sum, n) => sum + Math.min(n, most), 0);
+    for (const perPlace of [1, 2]) {
+      const { attempts, failures } = await swept('panics', 'mips', { func: '^main\\.', perPlace });
+      expect(attempts).toBe(visits(perPlace));
+      expect(failures).toEqual([]);
+    }
+    expect(visits(1)).toBeLessThan(visits(2));
   },
   TIMEOUT,
 );
