@@ -3,7 +3,7 @@
 import type { Value } from '../dsl/effects.ts';
 import { clause, family, type Row } from './clause.ts';
 import type { Exec } from './exec.ts';
-import { adcFlags, addFlags, sbbFlags, setFlags, subFlags } from './flags.ts';
+import { adcFlags, addFlags, type Formula, putDifference, putFlags, putSum, sbbFlags, subFlags } from './flags.ts';
 import { CF } from './regs.ts';
 
 /** The nine forms that ADD, OR, ADC, SBB, AND, SUB, XOR and CMP share, `n` being 0 to 7 in this order. */
@@ -26,39 +26,45 @@ export const ninefold = (name: string, n: number, effect: (x: Exec) => void): Ro
 const add = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
-  const r = x.add(a, b);
-  x.write(0, r);
-  setFlags(x, addFlags(x, a, b, r));
+  x.writeWithFlags(
+    () => x.add(a, b),
+    () => putSum(x, a, b),
+  );
 };
 
 const adc = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
   const r = x.add(x.e.add(a, b), x.widen(x.e.get(CF)));
-  x.write(0, r);
-  setFlags(x, adcFlags(x, a, b, r));
+  x.writeWithFlags(
+    () => r,
+    () => putFlags(x, 'adc', adcFlags, a, b, r),
+  );
 };
 
 const sub = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
-  const r = x.sub(a, b);
-  x.write(0, r);
-  setFlags(x, subFlags(x, a, b, r));
+  x.writeWithFlags(
+    () => x.sub(a, b),
+    () => putDifference(x, a, b),
+  );
 };
 
 const sbb = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
   const r = x.sub(x.e.sub(a, b), x.widen(x.e.get(CF)));
-  x.write(0, r);
-  setFlags(x, sbbFlags(x, a, b, r));
+  x.writeWithFlags(
+    () => r,
+    () => putFlags(x, 'sbb', sbbFlags, a, b, r),
+  );
 };
 
 const cmp = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
-  setFlags(x, subFlags(x, a, b, x.sub(a, b)));
+  putDifference(x, a, b);
 };
 
 /** INC and DEC leave CF. */
@@ -70,11 +76,15 @@ const byOne = (
 ): Row[] => {
   const effect = (x: Exec): void => {
     const a = x.read(0);
-    const one = x.const(1);
-    const r = operate(x, a, one);
-    x.write(0, r);
-    const { cf: _, ...rest } = flags(x, a, one, r);
-    setFlags(x, rest);
+    const allButCarry: Formula = (y, p) => {
+      const by = y.const(1);
+      const { cf: _, ...rest } = flags(y, p, by, operate(y, p, by));
+      return rest;
+    };
+    x.writeWithFlags(
+      () => operate(x, a, x.const(1)),
+      () => putFlags(x, name, allButCarry, a),
+    );
   };
   return [clause(`${name} r/m8`, `FE /${n} LOCK`, effect), clause(`${name} r/mv`, `FF /${n} LOCK`, effect)];
 };
@@ -82,9 +92,10 @@ const byOne = (
 const neg = (x: Exec): void => {
   const zero = x.const(0);
   const b = x.read(0);
-  const r = x.sub(zero, b);
-  x.write(0, r);
-  setFlags(x, subFlags(x, zero, b, r));
+  x.writeWithFlags(
+    () => x.sub(zero, b),
+    () => putDifference(x, zero, b),
+  );
 };
 
 export const ARITH = family('arith', [

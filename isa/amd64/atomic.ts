@@ -3,14 +3,13 @@
 
 import { clause, family } from './clause.ts';
 import type { Exec } from './exec.ts';
-import { addFlags, setFlags, subFlags } from './flags.ts';
+import { putDifference, putSum, setFlags } from './flags.ts';
 import { RAX, RBX, RCX, RDX } from './regs.ts';
 
 const xadd = (x: Exec): void => {
   const a = x.read(0);
   const b = x.read(1);
   const r = x.add(a, b);
-  const flags = addFlags(x, a, b, r);
   // The sum stays where both operands are one register; to memory it goes first, since a store may fault.
   if (x.inMemory) {
     x.write(0, r);
@@ -19,7 +18,7 @@ const xadd = (x: Exec): void => {
     x.write(1, a);
     x.write(0, r);
   }
-  setFlags(x, flags);
+  putSum(x, a, b);
 };
 
 /** Memory is written even when the comparison fails, with what it held (SDM, CMPXCHG). */
@@ -29,7 +28,6 @@ const cmpxchg = (x: Exec): void => {
   const found = x.read(0);
   const replacement = x.read(1);
   const equal = e.eq(expected, found);
-  const flags = subFlags(x, expected, found, x.sub(expected, found));
   const written = e.select(equal, replacement, found);
   const accumulator = x.register(RAX);
   if (x.inMemory) {
@@ -43,7 +41,7 @@ const cmpxchg = (x: Exec): void => {
     e.set(accumulator, e.select(equal, old, e.get(accumulator)));
     x.write(0, written);
   }
-  setFlags(x, flags);
+  putDifference(x, expected, found);
 };
 
 /** ZF alone changes. */

@@ -43,6 +43,14 @@ export class Exec {
     return this.i.memory !== undefined;
   }
 
+  /** Writes operand 0 and sets the flags: a store, which may fault, goes first, and otherwise the flags, before their inputs are overwritten. */
+  writeWithFlags(value: () => Value, flags: () => void): void {
+    const stores = this.inMemory && this.#spec(0).place === 'rm';
+    if (!stores) flags();
+    this.write(0, value());
+    if (stores) flags();
+  }
+
   /**
    * The value of operand k: general registers, memory and immediates of up to 32 bits as i32, zero-extended, 64 as i64, 128 as v128.
    * Of an XMM register behind `xmm/m64` or `xmm/m32`, the low lane.

@@ -3,7 +3,7 @@
 
 import type { Value } from '../dsl/effects.ts';
 import type { Register } from '../dsl/registers.ts';
-import type { Exec } from './exec.ts';
+import { Exec } from './exec.ts';
 import { AF, CF, DF, FLAG_BITS, FLAGS_FIXED, FLAGS_REST, FLAGS_REST_MASK, OF, PF, SF, ZF } from './regs.ts';
 
 /** New values of some flags; those that are absent stay. */
@@ -29,6 +29,17 @@ export const setFlags = (x: Exec, flags: FlagValues, when?: Value): void => {
   put(SF, flags.sf);
   put(OF, flags.of);
 };
+
+/** Makes flags of up to three values, given in order. */
+export type Formula = (x: Exec, a: Value, b: Value, c: Value) => FlagValues;
+
+/** Sets flags as a formula makes them of a few values, when they are read: `name` says which formula it is. */
+export const putFlags = (x: Exec, name: string, formula: Formula, ...inputs: readonly Value[]): void =>
+  x.e.flags(`${name} ${x.size}`, inputs, (e, own) => {
+    const within = new Exec(e, x.i);
+    const [a, b, c] = own as readonly [Value, Value, Value];
+    setFlags(within, formula(within, a, b, c));
+  });
 
 /** PF: 1 where the low byte of the result has an even number of ones. */
 export const parity = (x: Exec, r: Value): Value => {
@@ -82,6 +93,14 @@ export const logicFlags = (x: Exec, r: Value): FlagValues => {
   const zero = x.e.const('i32', 0);
   return { ...zsp(x, r), cf: zero, af: zero, of: zero };
 };
+
+/** ADD of a and b. */
+export const putSum = (x: Exec, a: Value, b: Value): void =>
+  putFlags(x, 'add', (y, p, q) => addFlags(y, p, q, y.add(p, q)), a, b);
+
+/** SUB of b from a, and CMP. */
+export const putDifference = (x: Exec, a: Value, b: Value): void =>
+  putFlags(x, 'sub', (y, p, q) => subFlags(y, p, q, y.sub(p, q)), a, b);
 
 /** The condition of Jcc, SETcc and CMOVcc by number (SDM vol. 2, appendix B.1.4.7), as an i32 of 0 or 1. */
 export const condition = (x: Exec, cc: number): Value => {

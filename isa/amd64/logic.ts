@@ -4,19 +4,19 @@ import type { Value } from '../dsl/effects.ts';
 import { ninefold } from './arith.ts';
 import { clause, family } from './clause.ts';
 import type { Exec } from './exec.ts';
-import { logicFlags, setFlags } from './flags.ts';
+import { logicFlags, putFlags } from './flags.ts';
 
 const bitwise =
   (operate: (x: Exec, a: Value, b: Value) => Value) =>
   (x: Exec): void => {
     const r = operate(x, x.read(0), x.read(1));
     x.write(0, r);
-    setFlags(x, logicFlags(x, r));
+    putFlags(x, 'logic', logicFlags, r);
   };
 
 const not = (x: Exec): void => x.write(0, x.not(x.read(0)));
 
-const test = (x: Exec): void => setFlags(x, logicFlags(x, x.e.and(x.read(0), x.read(1))));
+const test = (x: Exec): void => putFlags(x, 'logic', logicFlags, x.e.and(x.read(0), x.read(1)));
 
 export const LOGIC = family('logic', [
   ...ninefold(

@@ -7,12 +7,13 @@
 import type { Value } from '../dsl/effects.ts';
 import { clause, family, type Row } from './clause.ts';
 import type { Exec } from './exec.ts';
-import { type FlagValues, setFlags, zsp } from './flags.ts';
+import { type FlagValues, putFlags, setFlags, zsp } from './flags.ts';
 import { CF } from './regs.ts';
 
 interface Shifted {
   readonly result: Value;
-  readonly flags: FlagValues;
+  /** Computed where they are wanted. */
+  readonly flags: () => FlagValues;
 }
 
 /** `count` is an i32, masked; what a formula gives for 0 is discarded. */
@@ -26,14 +27,15 @@ const apply = (x: Exec, a: Value, n: Value, fixed: number | undefined, { result,
     x.write(0, a);
     return;
   }
+  const values = flags();
   if (fixed !== undefined) {
     x.write(0, result);
-    setFlags(x, flags);
+    setFlags(x, values);
     return;
   }
   const when = x.isNonzero(n);
   x.write(0, x.e.select(when, result, a));
-  setFlags(x, flags, when);
+  setFlags(x, values, when);
 };
 
 /** The masked count where the encoding gives it. */
@@ -51,17 +53,23 @@ const shl: Shift = (x, a, n) => {
   const c = x.widen(n);
   const shifted = e.shl(a, c);
   const result = x.fit(shifted);
-  // The last bit out: of bytes and words it is still there above the operand.
-  const cf = x.size < 32 ? x.bit(shifted, x.size) : x.bit(e.shr(a, e.sub(x.const(x.size), c)), 0);
-  return { result, flags: { ...zsp(x, result), cf, of: turnsSign(x, a), af: e.const('i32', 0) } };
+  const flags = (): FlagValues => {
+    // The last bit out: of bytes and words it is still there above the operand.
+    const cf = x.size < 32 ? x.bit(shifted, x.size) : x.bit(e.shr(a, e.sub(x.const(x.size), c)), 0);
+    return { ...zsp(x, result), cf, of: turnsSign(x, a), af: e.const('i32', 0) };
+  };
+  return { result, flags };
 };
 
 const shr: Shift = (x, a, n) => {
   const { e } = x;
   const c = x.widen(n);
   const result = e.shr(a, c);
-  const cf = x.bit(e.shr(a, e.sub(c, x.const(1))), 0);
-  return { result, flags: { ...zsp(x, result), cf, of: x.sign(a), af: e.const('i32', 0) } };
+  const flags = (): FlagValues => {
+    const cf = x.bit(e.shr(a, e.sub(c, x.const(1))), 0);
+    return { ...zsp(x, result), cf, of: x.sign(a), af: e.const('i32', 0) };
+  };
+  return { result, flags };
 };
 
 const sar: Shift = (x, a, n) => {
@@ -69,9 +77,12 @@ const sar: Shift = (x, a, n) => {
   const c = x.widen(n);
   const wide = x.signed(a);
   const result = x.fit(e.sar(wide, c));
-  const cf = x.bit(e.sar(wide, e.sub(c, x.const(1))), 0);
-  const zero = e.const('i32', 0);
-  return { result, flags: { ...zsp(x, result), cf, of: zero, af: zero } };
+  const flags = (): FlagValues => {
+    const cf = x.bit(e.sar(wide, e.sub(c, x.const(1))), 0);
+    const zero = e.const('i32', 0);
+    return { ...zsp(x, result), cf, of: zero, af: zero };
+  };
+  return { result, flags };
 };
 
 /** Rotation of a byte or word by the count modulo its width: two copies side by side. */
@@ -92,12 +103,12 @@ const rotateFlags = (x: Exec, cf: Value, of: Value): FlagValues => {
 
 const rol: Shift = (x, a, n) => {
   const result = rotate(x, a, n, true);
-  return { result, flags: rotateFlags(x, x.bit(result, 0), turnsSign(x, a)) };
+  return { result, flags: () => rotateFlags(x, x.bit(result, 0), turnsSign(x, a)) };
 };
 
 const ror: Shift = (x, a, n) => {
   const result = rotate(x, a, n, false);
-  return { result, flags: rotateFlags(x, x.sign(result), x.e.xor(x.sign(a), x.bit(a, 0))) };
+  return { result, flags: () => rotateFlags(x, x.sign(result), x.e.xor(x.sign(a), x.bit(a, 0))) };
 };
 
 /** Rotation through the carry: of size + 1 bits. `count` counts to the left, 0 to size. */
@@ -126,14 +137,28 @@ const carryCount = (x: Exec, n: Value): Value =>
 
 const rcl: Shift = (x, a, n) => {
   const { result, cf } = throughCarry(x, a, n);
-  return { result, flags: { cf, of: turnsSign(x, a) } };
+  return { result, flags: () => ({ cf, of: turnsSign(x, a) }) };
 };
 
 const rcr: Shift = (x, a, n) => {
   const of = x.e.xor(x.sign(a), x.e.get(CF));
   const { result, cf } = throughCarry(x, a, x.e.sub(x.e.const('i32', x.size + 1), n));
-  return { result, flags: { cf, of } };
+  return { result, flags: () => ({ cf, of }) };
 };
+
+/** A shift proper, which sets all flags of its operand and its count. */
+const whole =
+  (name: string, shift: Shift) =>
+  (x: Exec): void => {
+    const a = x.read(0);
+    const n = count(x, 1);
+    const fixed = fixedCount(x);
+    if (fixed === undefined || fixed === 0) return apply(x, a, n, fixed, shift(x, a, n));
+    x.writeWithFlags(
+      () => shift(x, a, n).result,
+      () => putFlags(x, name, (y, p, q) => shift(y, p, q).flags(), a, n),
+    );
+  };
 
 const effect =
   (shift: Shift, adjust: (x: Exec, n: Value) => Value = (_, n) => n) =>
@@ -142,8 +167,7 @@ const effect =
     const n = adjust(x, count(x, 1));
     const fixed = fixedCount(x);
     // A count that the encoding gives may still become 0 modulo size + 1.
-    const known =
-      fixed !== undefined && x.size < 32 && shift !== shl && adjust === carryCount ? fixed % (x.size + 1) : fixed;
+    const known = fixed !== undefined && x.size < 32 && adjust === carryCount ? fixed % (x.size + 1) : fixed;
     apply(x, a, n, known, shift(x, a, n));
   };
 
@@ -166,7 +190,8 @@ const double =
     const n = count(x, 2);
     const { result, cf } = x.size === 16 ? doubleWord(x, a, b, n, left) : doubleWide(x, a, b, n, left);
     const of = left ? turnsSign(x, a) : e.xor(x.sign(a), x.bit(b, 0));
-    apply(x, a, n, fixedCount(x), { result, flags: { ...zsp(x, result), cf, of, af: e.const('i32', 0) } });
+    const flags = { ...zsp(x, result), cf, of, af: e.const('i32', 0) };
+    apply(x, a, n, fixedCount(x), { result, flags: () => flags });
   };
 
 /** Words: the count goes to 31, beyond the width, where processors bring the operand's own bits round again. */
@@ -199,11 +224,11 @@ export const SHIFT = family('shift', [
   ...forms('ROR', 1, effect(ror)),
   ...forms('RCL', 2, effect(rcl, carryCount)),
   ...forms('RCR', 3, effect(rcr, carryCount)),
-  ...forms('SHL', 4, effect(shl)),
-  ...forms('SHR', 5, effect(shr)),
+  ...forms('SHL', 4, whole('shl', shl)),
+  ...forms('SHR', 5, whole('shr', shr)),
   // The manual leaves /6 out; processors execute it like /4.
-  ...forms('SHL', 6, effect(shl)),
-  ...forms('SAR', 7, effect(sar)),
+  ...forms('SHL', 6, whole('shl', shl)),
+  ...forms('SAR', 7, whole('sar', sar)),
   clause('SHLD r/mv, rv, imm8', '0F A4 /r ib', double(true)),
   clause('SHLD r/mv, rv, cl', '0F A5 /r', double(true)),
   clause('SHRD r/mv, rv, imm8', '0F AC /r ib', double(false)),

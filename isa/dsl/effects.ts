@@ -95,6 +95,11 @@ export interface Effects {
   pc(offset?: number): Value;
   get(register: Register): Value;
   set(register: Register, value: Value): void;
+  /**
+   * Sets status flags (RegisterFile.flags) as `effect` makes them of the inputs, which are i32 or i64, and of nothing else. It is
+   * recorded once for all that give the same name, and an engine may put it off until a flag is read: most are overwritten unread.
+   */
+  flags(name: string, inputs: readonly Value[], effect: (e: Effects, inputs: readonly Value[]) => void): void;
   /** Number of instructions executed before this one, an i64: the only clock (RDTSC, RDHWR CC). */
   cycles(): Value;
 

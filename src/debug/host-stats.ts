@@ -58,7 +58,7 @@ export class CompilerWatch {
           this.#fromCompiled += (this.#stats?.milliseconds ?? 0) - compiling;
           this.#times.enter(before);
         },
-        arrived: (pc, page) => compiler.arrived(pc, page),
+        arrived: (pc, block) => compiler.arrived(pc, block),
         invalidate: (page) => compiler.invalidate(page),
         watch: (watched) => compiler.watch(watched),
         takeTold: () => compiler.takeTold(),

@@ -2,7 +2,7 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { OpList } from '../uop/ops.ts';
-import type { CodePage, DecodeCache, Instruction } from './decode.ts';
+import type { CodeBlock, DecodeCache, Instruction } from './decode.ts';
 import type { Memory } from './memory.ts';
 import type { State } from './state.ts';
 import type { Step } from './steps.ts';
@@ -51,7 +51,7 @@ export interface Compiler {
    */
   run(): void;
   /** The evaluator has arrived at `pc` by a branch, for the time that `page.heat` says; whether compiled code is there now. */
-  arrived(pc: number, page: CodePage): boolean;
+  arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */
   invalidate(page: number): void;
 }

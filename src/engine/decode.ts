@@ -1,10 +1,11 @@
 // The decode cache: guest address to an instruction ready to run. Instructions of one encoding share their op list and steps.
 
 import type { Decoded, Isa } from '../../isa/dsl/isa.ts';
-import type { OpList } from '../uop/ops.ts';
-import { record } from '../uop/record.ts';
+import { type OpList, writtenOut } from '../uop/ops.ts';
+import { Recipes, record } from '../uop/record.ts';
 import { compileSteps } from './evaluate.ts';
-import { PAGE_SIZE } from './layout.ts';
+import type { FlagsPutOff } from './flags.ts';
+import { BLOCK_SIZE, PAGE_SIZE } from './layout.ts';
 import { GuestFault, type Memory } from './memory.ts';
 import type { ConstantPool } from './place.ts';
 import type { Host, Step } from './steps.ts';
@@ -13,7 +14,11 @@ import type { Host, Step } from './steps.ts';
 export interface Instruction {
   readonly decoded: Decoded;
   readonly length: number;
+  /** Of the list: the evaluator asks for it each time, and the list itself it does not need. */
+  readonly branches: boolean;
   readonly list: OpList;
+  /** The list with its flags written out, for whom they are not to be put off as the evaluator does it. */
+  readonly writtenOut: OpList;
   readonly steps: readonly Step[];
   /** A call on a target with delay slots: an interrupt in its slot sees a half-executed call. */
   readonly call: boolean;
@@ -23,17 +28,25 @@ export interface Instruction {
 class CachedInstruction implements Instruction {
   readonly decoded: Decoded;
   readonly length: number;
+  readonly branches: boolean;
   readonly list: OpList;
   readonly call: boolean;
   readonly #make: () => readonly Step[];
   #steps: readonly Step[] | undefined;
+  #writtenOut: OpList | undefined;
 
   constructor(decoded: Decoded, list: OpList, call: boolean, make: () => readonly Step[]) {
     this.decoded = decoded;
     this.length = decoded.length;
+    this.branches = list.branches;
     this.list = list;
     this.call = call;
     this.#make = make;
+  }
+
+  get writtenOut(): OpList {
+    this.#writtenOut ??= writtenOut(this.list);
+    return this.#writtenOut;
   }
 
   get steps(): readonly Step[] {
@@ -42,16 +55,19 @@ class CachedInstruction implements Instruction {
   }
 }
 
-/** The instructions of one page, by offset; `undefined` where none has been decoded. */
-export interface CodePage {
-  readonly page: number;
+/** The instructions of one block of code, by DecodeCache.index; `undefined` where none has been decoded. */
+export interface CodeBlock {
+  /** Its address, in blocks. */
+  readonly number: number;
+  /** Bytes of the whole page. */
   readonly bytes: Uint8Array;
   readonly instructions: (Instruction | undefined)[];
-  /** How often each offset was branched to, counted only for a compiler; negative where there is compiled code. */
+  /** How often each was branched to, counted only for a compiler; negative where there is compiled code. */
   readonly heat: Int32Array;
 }
 
-const RECENT = 256;
+const RECENT = 1024;
+const BLOCKS_PER_PAGE = PAGE_SIZE / BLOCK_SIZE;
 
 export class DecodeCache {
   readonly #isa: Isa;
@@ -59,39 +75,66 @@ export class DecodeCache {
   readonly #host: Host;
   readonly #pool: ConstantPool;
   readonly #pcPlace: number;
-  readonly #pages = new Map<number, CodePage>();
-  /** What was looked up last, by the low bits of its number: calls and returns go to and fro between a few pages. */
-  readonly #recent = new Array<CodePage | undefined>(RECENT).fill(undefined);
+  readonly #recipes = new Recipes();
+  readonly #flags: FlagsPutOff;
+  readonly #blocks = new Map<number, CodeBlock>();
+  /** What was looked up last, by the low bits of its number: calls and returns go to and fro between a few blocks. */
+  readonly #recent = new Array<CodeBlock | undefined>(RECENT).fill(undefined);
+  /** An address within its block, shifted right by this, is an instruction's index. */
+  readonly indexShift: number;
+  /** What of the low word of an address tells its block; in a block's own address the bits are 0 that an instruction's may not have. */
+  readonly blockMask: number;
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */
   readonly #byWord = new Map<number, Instruction>();
 
-  constructor(isa: Isa, memory: Memory, host: Host, pool: ConstantPool, pcPlace: number) {
+  constructor(isa: Isa, memory: Memory, host: Host, pool: ConstantPool, flags: FlagsPutOff, pcPlace: number) {
     this.#isa = isa;
     this.#memory = memory;
     this.#host = host;
     this.#pool = pool;
     this.#pcPlace = pcPlace;
+    this.indexShift = Math.log2(isa.quantum);
+    this.blockMask = -BLOCK_SIZE | (isa.quantum - 1);
+    this.#flags = flags;
   }
 
-  /** The page that holds `address`. @throws GuestFault when it cannot be executed */
-  page(address: number): CodePage {
-    const page = Math.floor(address / PAGE_SIZE);
-    const recent = this.#recent[page & (RECENT - 1)];
-    if (recent !== undefined && recent.page === page) return recent;
-    let found = this.#pages.get(page);
+  /** The block that holds `address`. @throws GuestFault when it cannot be executed */
+  block(address: number): CodeBlock {
+    const number = Math.floor(address / BLOCK_SIZE);
+    const recent = this.#recent[number & (RECENT - 1)];
+    if (recent !== undefined && recent.number === number) return recent;
+    let found = this.#blocks.get(number);
     if (found === undefined) {
-      const bytes = this.#memory.codePage(address);
+      const size = BLOCK_SIZE >>> this.indexShift;
       found = {
-        page,
-        bytes,
-        instructions: new Array<Instruction | undefined>(PAGE_SIZE).fill(undefined),
-        heat: new Int32Array(PAGE_SIZE),
+        number,
+        bytes: this.#bytesOf(address),
+        instructions: new Array<Instruction | undefined>(size).fill(undefined),
+        heat: new Int32Array(size),
       };
-      this.#pages.set(page, found);
+      this.#blocks.set(number, found);
     }
-    this.#recent[page & (RECENT - 1)] = found;
+    this.#recent[number & (RECENT - 1)] = found;
     return found;
+  }
+
+  /** The page's bytes, shared by its blocks. */
+  #bytesOf(address: number): Uint8Array {
+    for (const block of this.#blocksOf(Math.floor(address / PAGE_SIZE))) return block.bytes;
+    return this.#memory.codePage(address);
+  }
+
+  *#blocksOf(page: number): Generator<CodeBlock> {
+    for (let i = 0; i < BLOCKS_PER_PAGE; i++) {
+      const block = this.#blocks.get(page * BLOCKS_PER_PAGE + i);
+      if (block !== undefined) yield block;
+    }
+  }
+
+  /** Where the instruction at `address` stands in its block. */
+  index(address: number): number {
+    return (address % BLOCK_SIZE) >>> this.indexShift;
   }
 
   /**
@@ -100,17 +143,18 @@ export class DecodeCache {
    */
   at(address: number): Instruction | undefined {
     if (address % this.#isa.quantum !== 0) throw new GuestFault(address, 'execute', 'alignment');
-    const page = this.page(address);
-    const offset = address % PAGE_SIZE;
-    const cached = page.instructions[offset];
+    const { instructions, bytes } = this.block(address);
+    const index = this.index(address);
+    const cached = instructions[index];
     if (cached !== undefined) return cached;
-    const instruction = this.#decode(page, offset, address);
-    if (instruction !== undefined && offset + instruction.length <= PAGE_SIZE) page.instructions[offset] = instruction;
+    const offset = address % PAGE_SIZE;
+    const instruction = this.#decode(bytes, offset, address);
+    if (instruction !== undefined && offset + instruction.length <= PAGE_SIZE) instructions[index] = instruction;
     return instruction;
   }
 
-  #decode(page: CodePage, offset: number, address: number): Instruction | undefined {
-    let bytes = page.bytes;
+  #decode(page: Uint8Array, offset: number, address: number): Instruction | undefined {
+    let bytes = page;
     let from = offset;
     if (this.#isa.maxLength === 4) {
       const word = (bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!;
@@ -126,9 +170,9 @@ export class DecodeCache {
     let decoded = this.#isa.decode(bytes, from);
     if (decoded === 'short') {
       // The instruction goes on in the next page; it is not cached by offset, because that page may change by itself.
-      const next = this.page(address - offset + PAGE_SIZE);
+      const next = this.block(address - offset + PAGE_SIZE);
       bytes = new Uint8Array(2 * this.#isa.maxLength);
-      bytes.set(page.bytes.subarray(offset));
+      bytes.set(page.subarray(offset));
       bytes.set(next.bytes.subarray(0, this.#isa.maxLength), PAGE_SIZE - offset);
       from = 0;
       decoded = this.#isa.decode(bytes, 0);
@@ -145,28 +189,29 @@ export class DecodeCache {
   }
 
   #make(decoded: Decoded): Instruction {
-    const list = record(this.#isa.variant, (e) => decoded.effect(e));
+    const list = record(this.#isa.variant, (e) => decoded.effect(e), this.#recipes);
     const call = this.#isa.variant.delaySlot && list.ops.some((o) => o.op === 'branch' && o.kind === 'call');
     return new CachedInstruction(decoded, list, call, () => this.stepsOf(list));
   }
 
   /** Steps that carry out a list of operations at PC. */
   stepsOf(list: OpList): readonly Step[] {
-    return compileSteps(list, this.#host, this.#pool, this.#pcPlace);
+    return compileSteps(list, this.#host, this.#pool, this.#flags, this.#pcPlace);
   }
 
   /** Forgets a page whose bytes or protection have changed. */
   invalidate(page: number): void {
-    // In place as well: the machine's loop may hold the page that its own store has just changed.
-    const found = this.#pages.get(page);
-    found?.instructions.fill(undefined);
-    found?.heat.fill(0);
-    this.#pages.delete(page);
-    this.#recent[page & (RECENT - 1)] = undefined;
+    for (const { number, instructions, heat } of this.#blocksOf(page)) {
+      // In place as well: the machine's loop may hold the block that its own store has just changed.
+      instructions.fill(undefined);
+      heat.fill(0);
+      this.#blocks.delete(number);
+      this.#recent[number & (RECENT - 1)] = undefined;
+    }
   }
 
-  /** The pages that hold decoded instructions. */
-  pages(): Iterable<CodePage> {
-    return this.#pages.values();
+  /** The blocks that hold decoded instructions. */
+  blocks(): Iterable<CodeBlock> {
+    return this.#blocks.values();
   }
 }

@@ -2,6 +2,7 @@
 
 import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { OpList, Uop } from '../uop/ops.ts';
+import type { FlagsPutOff } from './flags.ts';
 import { BRANCHED, NEXT, NULLIFIED } from './layout.ts';
 import { type ConstantPool, place, placeOf } from './place.ts';
 import type { Host, Step } from './steps.ts';
@@ -57,7 +58,13 @@ function copyStep(i32: Int32Array, words: number, d: number, a: number): Step {
  * Steps that carry out an op list. A branch writes its target to NEXT and sets BRANCHED; the machine's loop does the rest.
  * Steps throw GuestFault and GuestTrap, having changed nothing.
  */
-export function compileSteps(list: OpList, h: Host, pool: ConstantPool, pcPlace: number): readonly Step[] {
+export function compileSteps(
+  list: OpList,
+  h: Host,
+  pool: ConstantPool,
+  flags: FlagsPutOff,
+  pcPlace: number,
+): readonly Step[] {
   const { places, elided } = place(list, pool);
   const { i32 } = h;
   const wide = h.variant.width === 64;
@@ -100,6 +107,8 @@ export function compileSteps(list: OpList, h: Host, pool: ConstantPool, pcPlace:
         return copyStep(i32, wordsOf(uop.register.type), at(uop.dst), placeOf(uop.register));
       case 'set':
         return copyStep(i32, wordsOf(uop.register.type), placeOf(uop.register), at(uop.value));
+      case 'flags':
+        return flags.step(uop.recipe, uop.inputs.map(at));
       case 'cycles': {
         const d = at(uop.dst);
         return () => {
@@ -174,7 +183,7 @@ export function compileSteps(list: OpList, h: Host, pool: ConstantPool, pcPlace:
         return vectorStep(h, uop.name, at(uop.dst), uop.args.map(at), uop.imm);
     }
   };
-  const steps: Step[] = [];
+  const steps: Step[] = flags.needsCurrent(list) ? [flags.settle] : [];
   for (let i = 0; i < list.ops.length; i++) if (!elided[i]!) steps.push(step(list.ops[i]!));
   return steps;
 }

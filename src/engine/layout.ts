@@ -63,3 +63,5 @@ export const COUNTS_END = 0x100000;
 export const FRAMES = 0x100000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
+/** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */
+export const BLOCK_SIZE = 1024;

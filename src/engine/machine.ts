@@ -5,7 +5,8 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { GuestTrap } from './evaluate.ts';
-import { BRANCHED, NEXT, NULLIFIED, PAGE_SIZE, REMAINING } from './layout.ts';
+import { FlagsPutOff } from './flags.ts';
+import { BLOCK_SIZE, BRANCHED, NEXT, NULLIFIED, REMAINING } from './layout.ts';
 import { GuestFault, Memory } from './memory.ts';
 import { ConstantPool } from './place.ts';
 import { State } from './state.ts';
@@ -39,6 +40,8 @@ export class Machine implements Watched {
   breakpoints: Breakpoints | undefined;
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
+  /** Current wherever compiled code or an observer takes over; whoever else looks at them does so through the state. */
+  readonly #flags: FlagsPutOff;
   /** Instructions executed up to the end of the current stretch. */
   #stretchEnd = 0;
   /** Set while the instruction under a breakpoint is to be executed after all. */
@@ -52,9 +55,10 @@ export class Machine implements Watched {
       limit: options.limit,
       ...(options.memorySize === undefined ? {} : { size: options.memorySize }),
     });
-    this.state = new State(isa.registers, this.memory);
+    this.#flags = new FlagsPutOff(isa.registers.flags, this.memory.i32, (list) => this.code.stepsOf(list));
+    this.state = new State(isa.registers, this.memory, this.#flags.settle);
     const host = hostOver(isa.variant, this.memory, () => this.instructions);
-    this.code = new DecodeCache(isa, this.memory, host, new ConstantPool(this.memory), this.state.pcIndex);
+    this.code = new DecodeCache(isa, this.memory, host, new ConstantPool(this.memory), this.#flags, this.state.pcIndex);
     this.#compiler = options.compiler?.({
       isa,
       memory: this.memory,
@@ -117,7 +121,10 @@ export class Machine implements Watched {
     if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      if (i32[this.state.slotIndex] === 0) compiler.run();
+      if (i32[this.state.slotIndex] === 0) {
+        this.#flags.settle();
+        compiler.run();
+      }
       if (i32[REMAINING_WORD]! <= 0) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;
@@ -131,6 +138,8 @@ export class Machine implements Watched {
   /** Tells whoever wants to know that an instruction is about to be executed. */
   #observe(low: number, high: number, instruction: Instruction): void {
     const pc = (high >>> 0) * 2 ** 32 + (low >>> 0);
+    // An observer may look at the registers.
+    this.#flags.settle();
     this.observer?.(pc, instruction);
     this.counter?.add(pc);
   }
@@ -214,9 +223,10 @@ export class Machine implements Watched {
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
-    let page = this.code.page(this.state.pc);
-    let pageLow = (page.page * PAGE_SIZE) | 0;
-    let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    const { indexShift: shift, blockMask } = this.code;
+    let block = this.code.block(this.state.pc);
+    let blockLow = (block.number * BLOCK_SIZE) | 0;
+    let blockHigh = Math.floor(block.number / (2 ** 32 / BLOCK_SIZE)) | 0;
     let arrived = false;
     let moved = false;
     while (i32[REMAINING_WORD]! > 0) {
@@ -224,20 +234,17 @@ export class Machine implements Watched {
       const high = i32[pcIndex + 1]!;
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
-      if ((low & -PAGE_SIZE) === pageLow && high === pageHigh) instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      const index = (low & (BLOCK_SIZE - 1)) >>> shift;
+      if ((low & blockMask) === blockLow && high === blockHigh) instruction = block.instructions[index];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
-        page = this.code.page(this.state.pc);
-        pageLow = low & -PAGE_SIZE;
-        pageHigh = high;
+        block = this.code.block(this.state.pc);
+        blockLow = low & -BLOCK_SIZE;
+        blockHigh = high;
       }
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
-        if (
-          page.heat[low & (PAGE_SIZE - 1)]! < 0
-            ? true
-            : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)
-        )
+        if (block.heat[index]! < 0 ? true : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), block))
           return 'compiled';
       }
       moved = true;
@@ -246,7 +253,7 @@ export class Machine implements Watched {
         else this.#observe(low, high, instruction);
         told = false;
       }
-      arrived = instruction.list.branches;
+      arrived = instruction.branches;
       const next = (low + instruction.length) | 0;
       i32[NEXT_WORD] = next;
       i32[NEXT_WORD + 1] = high + (next >>> 0 < low >>> 0 ? 1 : 0);
@@ -267,9 +274,10 @@ export class Machine implements Watched {
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
     const stopInCallSlots = this.stopInCallSlots;
-    let page = this.code.page(this.state.pc);
-    let pageLow = (page.page * PAGE_SIZE) | 0;
-    let pageHigh = Math.floor(page.page / 2 ** 20) | 0;
+    const { indexShift: shift, blockMask } = this.code;
+    let block = this.code.block(this.state.pc);
+    let blockLow = (block.number * BLOCK_SIZE) | 0;
+    let blockHigh = Math.floor(block.number / (2 ** 32 / BLOCK_SIZE)) | 0;
     let arrived = false;
     let moved = false;
     while (i32[REMAINING_WORD]! > 0) {
@@ -277,21 +285,18 @@ export class Machine implements Watched {
       const high = i32[pcIndex + 1]!;
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
-      if ((low & -PAGE_SIZE) === pageLow && high === pageHigh) instruction = page.instructions[low & (PAGE_SIZE - 1)];
+      const index = (low & (BLOCK_SIZE - 1)) >>> shift;
+      if ((low & blockMask) === blockLow && high === blockHigh) instruction = block.instructions[index];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
-        page = this.code.page(this.state.pc);
-        pageLow = low & -PAGE_SIZE;
-        pageHigh = high;
+        block = this.code.block(this.state.pc);
+        blockLow = low & -BLOCK_SIZE;
+        blockHigh = high;
       }
       const inSlot = i32[slotIndex] !== 0;
       if (compiler !== undefined && moved) {
         // Compiled code goes on from wherever it can be entered; only arrivals by branches say that it should be made.
-        if (
-          page.heat[low & (PAGE_SIZE - 1)]! < 0
-            ? !inSlot
-            : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), page)
-        )
+        if (block.heat[index]! < 0 ? !inSlot : arrived && compiler.arrived((high >>> 0) * 2 ** 32 + (low >>> 0), block))
           return 'compiled';
       }
       moved = true;
@@ -303,11 +308,11 @@ export class Machine implements Watched {
       arrived = inSlot;
       // A branch not taken goes on after its slot.
       const after = (low + 8) | 0;
-      i32[NEXT_WORD] = instruction.list.branches ? after : (low + 4) | 0;
+      i32[NEXT_WORD] = instruction.branches ? after : (low + 4) | 0;
       i32[NEXT_WORD + 1] = high + (i32[NEXT_WORD]! >>> 0 < low >>> 0 ? 1 : 0);
       i32[BRANCHED_WORD] = 0;
       // A branch in a delay slot is unpredictable (MIPS64 vol. II); the hardware that Go runs on traps.
-      if (inSlot && instruction.list.branches) throw new GuestTrap('illegal', 0);
+      if (inSlot && instruction.branches) throw new GuestTrap('illegal', 0);
       const steps = instruction.steps;
       for (let i = 0; i < steps.length; i++) steps[i]!();
       i32[REMAINING_WORD]!--;

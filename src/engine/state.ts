@@ -12,15 +12,24 @@ export class State {
   readonly #memory: Memory;
   /** The state block itself. */
   readonly #block: Uint8Array;
+  /** Computes the flags that stand in the state block, if they have been put off. */
+  readonly #settle: () => void;
+  /** Offsets between which the flags lie. */
+  readonly #flagsFrom: number;
+  readonly #flagsTo: number;
   /** Indexes of the control registers in an Int32Array over the memory. */
   readonly pcIndex: number;
   readonly pendingIndex: number;
   readonly slotIndex: number;
 
-  constructor(registers: RegisterFile, memory: Memory) {
+  constructor(registers: RegisterFile, memory: Memory, settle: () => void) {
     if (registers.size > STATE_SIZE) throw new Error('the register file does not fit in the state block');
     this.registers = registers;
     this.#memory = memory;
+    this.#settle = settle;
+    const flags = registers.flags?.all.map((r) => r.offset) ?? [];
+    this.#flagsFrom = Math.min(...flags);
+    this.#flagsTo = Math.max(...flags);
     this.#block = memory.u8.subarray(STATE, STATE + registers.size);
     const index = (r: Register): number => (STATE + r.offset) >>> 2;
     this.pcIndex = index(registers.control.pc);
@@ -35,8 +44,13 @@ export class State {
     return register;
   }
 
+  #current(register: Register): void {
+    if (register.offset >= this.#flagsFrom && register.offset <= this.#flagsTo) this.#settle();
+  }
+
   /** Value as an unsigned integer of the register's width (a v128 as 128 bits). */
   get(register: Register): bigint {
+    this.#current(register);
     const at = STATE + register.offset;
     if (register.type === 'i32') return BigInt(this.#memory.view.getUint32(at, true));
     const low = this.#memory.view.getBigUint64(at, true);
@@ -45,6 +59,7 @@ export class State {
 
   /** Keeps the low bits of the value. */
   set(register: Register, value: bigint): void {
+    this.#current(register);
     const at = STATE + register.offset;
     const view = this.#memory.view;
     if (register.type === 'i32') {
@@ -57,6 +72,7 @@ export class State {
 
   /** An i32 or i64 register as a number; exact below 2^53, which every user address is. */
   getNumber(register: Register): number {
+    this.#current(register);
     const view = this.#memory.view;
     const at = STATE + register.offset;
     const low = view.getUint32(at, true);
@@ -64,6 +80,7 @@ export class State {
   }
 
   setNumber(register: Register, value: number): void {
+    this.#current(register);
     const view = this.#memory.view;
     const at = STATE + register.offset;
     view.setUint32(at, value >>> 0, true);
@@ -99,11 +116,13 @@ export class State {
 
   /** Copies the state block, to `into` if that is given. */
   save(into: SavedState = new Uint8Array(this.registers.size)): SavedState {
+    this.#settle();
     into.set(this.#block);
     return into;
   }
 
   load(saved: SavedState): void {
-    this.#memory.u8.set(saved, STATE);
+    this.#settle();
+    this.#block.set(saved);
   }
 }

@@ -80,7 +80,7 @@ function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): F
   if (instruction === undefined || trapsAlways(instruction)) return undefined;
   if (rules.leaveCalls && instruction.call) return undefined;
   if (rules.whole && skipsSlot(instruction)) return undefined;
-  const constants = folds.at(instruction.list, pc);
+  const constants = folds.at(instruction, pc);
   const after = pc + instruction.length;
   const branch = instruction.list.branches ? instruction.list.ops.find((o) => o.op === 'branch') : undefined;
   if (branch === undefined || branch.op !== 'branch') {

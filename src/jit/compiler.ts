@@ -1,7 +1,7 @@
 // The compiler as the machine sees it: what to compile when, where compiled code is found, and how it is left behind when code changes.
 
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
-import type { CodePage } from '../engine/decode.ts';
+import type { CodeBlock } from '../engine/decode.ts';
 import {
   CELL_SIZE,
   CELLS,
@@ -228,7 +228,7 @@ class JitCompiler implements Compiler {
   #arriveFromCompiled(pc: number): void {
     if (pc % this.#parts.isa.quantum !== 0) return;
     try {
-      if (this.arrived(pc, this.#parts.code.page(pc))) return;
+      if (this.arrived(pc, this.#parts.code.block(pc))) return;
       const unit = this.#units.get(this.#extentOf(pc).start);
       if (unit === undefined) return;
       // Its function is compiled: this is the target of a switch, or was cold until now, and becomes an entry, so that the code that
@@ -246,11 +246,11 @@ class JitCompiler implements Compiler {
     }
   }
 
-  arrived(pc: number, page: CodePage): boolean {
-    const offset = pc % PAGE_SIZE;
-    const heat = page.heat[offset]!;
+  arrived(pc: number, block: CodeBlock): boolean {
+    const index = this.#parts.code.index(pc);
+    const heat = block.heat[index]!;
     if (heat < 0) return true;
-    page.heat[offset] = heat + 1;
+    block.heat[index] = heat + 1;
     this.#arrivals++;
     const { threshold, urgent, batchAddresses, warmUp } = this.#policy;
     if (heat + 1 < threshold) return false;
@@ -259,7 +259,7 @@ class JitCompiler implements Compiler {
     if (heat + 1 === urgent || (heat > urgent && this.#host === undefined))
       this.#compile(this.#takePending(Math.min(threshold, urgent >> 1)));
     else if (this.#pending.length >= batchAddresses) this.#compile(this.#takePending(0));
-    return page.heat[offset]! < 0;
+    return block.heat[index]! < 0;
   }
 
   /** The addresses to be compiled that are arrived at so often, the last ones first. */
@@ -274,7 +274,8 @@ class JitCompiler implements Compiler {
   /** Arrivals at an address; 0 where there is no code, and where it is compiled. */
   #heatOf(pc: number): number {
     try {
-      return Math.max(this.#parts.code.page(pc).heat[pc % PAGE_SIZE]!, 0);
+      const { code } = this.#parts;
+      return Math.max(code.block(pc).heat[code.index(pc)]!, 0);
     } catch (error) {
       if (error instanceof GuestFault) return 0;
       throw error;
@@ -289,7 +290,7 @@ class JitCompiler implements Compiler {
   flush(): void {
     this.stats.flushes++;
     this.#held = 0;
-    for (const page of this.#parts.code.pages()) page.heat.fill(0);
+    for (const block of this.#parts.code.blocks()) block.heat.fill(0);
     this.#entries = [undefined];
     this.#exitPcs = [0];
     this.#exitUndone = [0];
@@ -397,7 +398,8 @@ class JitCompiler implements Compiler {
   /** Never arrived at by the evaluator. */
   #isCold(pc: number): boolean {
     try {
-      return this.#parts.code.page(pc).heat[pc % PAGE_SIZE] === 0;
+      const { code } = this.#parts;
+      return code.block(pc).heat[code.index(pc)] === 0;
     } catch (error) {
       if (error instanceof GuestFault) return true;
       throw error;
@@ -507,8 +509,8 @@ class JitCompiler implements Compiler {
 
   #register(pc: number, entry: Entry): void {
     this.#byPc.set(pc, entry);
-    const page = this.#parts.code.page(pc);
-    page.heat[pc % PAGE_SIZE] = -this.#entries.length;
+    const { code } = this.#parts;
+    code.block(pc).heat[code.index(pc)] = -this.#entries.length;
     this.#entries.push(entry);
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#link(cell, entry);

@@ -44,8 +44,8 @@ export class DataFlow {
     let out = this.#sequences.get(block);
     if (out !== undefined) return out;
     out = [];
-    const add = (pc: number, { list }: Instruction): void => {
-      const usage = this.#usages.of(list);
+    const add = (pc: number, instruction: Instruction): void => {
+      const usage = this.#usages.of(instruction);
       out!.push({ usage, mayExit: usage.mayExit || this.#stops(pc) });
     };
     for (const { pc, instruction, slot } of block.items) {

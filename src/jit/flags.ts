@@ -5,7 +5,8 @@
 // All this is done on op lists: registers of the compiler's own stand for the recipe's number, its inputs and the conditions.
 
 import type { FlagRegisters, Register } from '../../isa/dsl/registers.ts';
-import { FLAGS_INPUT_COUNT, FLAGS_INPUTS, FLAGS_KIND, STATE } from '../engine/layout.ts';
+import { flagsInput } from '../engine/flags.ts';
+import { FLAGS_INPUT_COUNT, FLAGS_KIND, STATE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
 
 /** How a list treats the flags. */
@@ -15,7 +16,7 @@ export interface Rewritten {
   readonly flags: 'none' | 'deferred' | 'eager';
 }
 
-const own = (name: string, type: 'i32' | 'i64', offset: number): Register => ({ name, type, offset: offset - STATE });
+const own = (name: string, offset: number): Register => ({ name, type: 'i32', offset: offset - STATE });
 
 type Binary = Extract<Uop, { op: 'binary' }>;
 type Compare = Extract<Uop, { op: 'compare' }>;
@@ -23,14 +24,12 @@ type Compare = Extract<Uop, { op: 'compare' }>;
 export class Flags {
   readonly registers: FlagRegisters;
   /** Number of the recipe, 0 where the flags are current. */
-  readonly kind = own('flags kind', 'i32', FLAGS_KIND);
-  readonly inputs: readonly Register[] = Array.from({ length: FLAGS_INPUT_COUNT }, (_, i) =>
-    own(`flags input ${i}`, 'i64', FLAGS_INPUTS + 8 * i),
-  );
+  readonly kind = own('flags kind', FLAGS_KIND);
+  readonly inputs: readonly Register[] = Array.from({ length: FLAGS_INPUT_COUNT }, (_, i) => flagsInput(i, 'i64'));
   /** Conditions: sign ≠ overflow; that or zero; carry or zero. They live in locals only. */
-  readonly less = own('less', 'i32', 0);
-  readonly lessEqual = own('less or equal', 'i32', 0);
-  readonly belowEqual = own('below or equal', 'i32', 0);
+  readonly less = own('less', 0);
+  readonly lessEqual = own('less or equal', 0);
+  readonly belowEqual = own('below or equal', 0);
   /** By number; number 0 stands for none. */
   readonly recipes: (OpList | undefined)[] = [undefined];
   readonly #cache = new WeakMap<OpList, Rewritten>();

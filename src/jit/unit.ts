@@ -222,7 +222,7 @@ export class Unit implements Surroundings {
       this.#itemPc = item.pc;
       this.#beforeInstruction(item.instruction);
       const needed = needs[k++]!;
-      const usage = this.#usages.of(item.instruction.list);
+      const usage = this.#usages.of(item.instruction);
       const branch = this.#lowering.instruction(usage.list, needed, item.constants);
       applyDirt(this.#dirtyNow, usage);
       executed++;
@@ -301,8 +301,8 @@ export class Unit implements Surroundings {
         if (!this.#wide) code.op(OP.i64_extend_i32_u);
       };
       this.#beforeInstruction(slot);
-      const usage = this.#usages.of(slot.list);
-      lowering.instruction(usage.list, slotNeeded!, this.#usages.folds.at(slot.list, this.#itemPc));
+      const usage = this.#usages.of(slot);
+      lowering.instruction(usage.list, slotNeeded!, this.#usages.folds.at(slot, this.#itemPc));
       applyDirt(this.#dirtyNow, usage);
       this.#pending = undefined;
       this.#executed++;

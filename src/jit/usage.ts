@@ -1,6 +1,7 @@
 // What an op list reads and writes of the register file, and which of its operations matter when some results are dead.
 
 import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
+import type { Instruction } from '../engine/decode.ts';
 import { type OpList, operandsOf } from '../uop/ops.ts';
 import { Flags } from './flags.ts';
 import { Folds } from './fold.ts';
@@ -132,7 +133,8 @@ export class Usages {
     this.conditionSet = setOf(conditions);
   }
 
-  of(list: OpList): Usage {
+  of(instruction: Instruction): Usage {
+    const list = instruction.writtenOut;
     let usage = this.#cache.get(list);
     if (usage === undefined) {
       usage = this.#make(list);

@@ -30,6 +30,7 @@ export type Uop =
   | { readonly op: 'pc'; readonly dst: Temp; readonly type: Int; readonly offset: number }
   | { readonly op: 'get'; readonly dst: Temp; readonly register: Register }
   | { readonly op: 'set'; readonly register: Register; readonly value: Temp }
+  | { readonly op: 'flags'; readonly recipe: FlagsRecipe; readonly inputs: readonly Temp[] }
   | { readonly op: 'cycles'; readonly dst: Temp }
   | {
       readonly op: 'binary';
@@ -121,6 +122,14 @@ export type Uop =
       readonly imm: readonly number[];
     };
 
+/** How status flags are made of a few inputs: recorded once, and shared by the lists of many instructions. */
+export interface FlagsRecipe {
+  readonly name: string;
+  /** The inputs are its first temporaries, assigned from outside. It sets flags, and neither reads registers nor can fault. */
+  readonly list: OpList;
+  readonly inputs: readonly Int[];
+}
+
 /** What an instruction does, and what an engine must know of it before running it. */
 export interface OpList {
   readonly ops: readonly Uop[];
@@ -148,6 +157,8 @@ export function operandsOf(uop: Uop): readonly Temp[] {
       return [];
     case 'set':
       return [uop.value];
+    case 'flags':
+      return uop.inputs;
     case 'binary':
     case 'compare':
     case 'float':
@@ -174,3 +185,47 @@ export function operandsOf(uop: Uop): readonly Temp[] {
       return [uop.a];
   }
 }
+
+/** The list with the recipes of its flags written out where they are asked for; the list itself if there are none. */
+export function writtenOut(list: OpList): OpList {
+  if (!list.ops.some((uop) => uop.op === 'flags')) return list;
+  const temps = [...list.temps];
+  const ops: Uop[] = [];
+  for (const uop of list.ops) {
+    if (uop.op !== 'flags') {
+      ops.push(uop);
+      continue;
+    }
+    const own = uop.recipe.list;
+    const renamed = [...uop.inputs];
+    for (const type of own.temps.slice(renamed.length)) renamed.push(temps.push(type) - 1);
+    for (const part of own.ops) ops.push(withTemps(part, (temp) => renamed[temp]!));
+  }
+  return { ...list, ops, temps };
+}
+
+/** An operation of a recipe over other temporaries. */
+function withTemps(uop: Uop, of: (temp: Temp) => Temp): Uop {
+  switch (uop.op) {
+    case 'const':
+      return { ...uop, dst: of(uop.dst) };
+    case 'set':
+      return { ...uop, value: of(uop.value) };
+    case 'binary':
+    case 'compare':
+      return { ...uop, dst: of(uop.dst), a: of(uop.a), b: of(uop.b) };
+    case 'unary':
+    case 'wrap':
+    case 'extendS':
+    case 'extendU':
+      return { ...uop, dst: of(uop.dst), a: of(uop.a) };
+    case 'select':
+      return { ...uop, dst: of(uop.dst), when: of(uop.when), a: of(uop.a), b: of(uop.b) };
+    default:
+      throw new RangeError(`a recipe of flags has an operation ${uop.op}`);
+  }
+}
+
+/** Whether an operation may be part of a recipe: what `withTemps` knows. */
+export const fitsRecipe = (uop: Uop): boolean =>
+  ['const', 'set', 'binary', 'compare', 'unary', 'wrap', 'extendS', 'extendU', 'select'].includes(uop.op);

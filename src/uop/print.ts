@@ -17,6 +17,8 @@ function right(uop: Uop): string {
       return uop.register.name;
     case 'set':
       return `${uop.register.name} := ${t(uop.value)}`;
+    case 'flags':
+      return `flags ${uop.recipe.name} ${uop.inputs.map(t).join(' ')}`;
     case 'cycles':
       return 'cycles';
     case 'binary':

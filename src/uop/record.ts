@@ -18,7 +18,7 @@ import type {
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { VECTOR_OPS, type VectorName } from '../../isa/dsl/vector.ts';
-import type { OpList, Uop } from './ops.ts';
+import { type FlagsRecipe, fitsRecipe, type OpList, type Uop } from './ops.ts';
 
 /** A clause used the vocabulary wrongly: a mistake in the clause, not in the guest. */
 export class EffectError extends Error {
@@ -27,12 +27,41 @@ export class EffectError extends Error {
 
 const MASK: Readonly<Record<'i32' | 'i64', bigint>> = { i32: 0xffffffffn, i64: 0xffffffffffffffffn };
 
+/** Recipes of flags that instructions of one variant share, by name. */
+export class Recipes {
+  readonly #byName = new Map<string, FlagsRecipe>();
+
+  /** @throws EffectError for a recipe that does more than compute and set */
+  of(
+    variant: Variant,
+    name: string,
+    inputs: readonly ('i32' | 'i64')[],
+    effect: (e: Effects, inputs: readonly Value[]) => void,
+  ): FlagsRecipe {
+    let recipe = this.#byName.get(name);
+    if (recipe === undefined) {
+      const recorder = new Recorder(variant, this);
+      const values = inputs.map((type) => recorder.input(type));
+      effect(recorder, values);
+      const list = recorder.finish();
+      const odd = list.ops.find((uop) => !fitsRecipe(uop));
+      if (odd !== undefined) throw new EffectError(`${name}: a recipe of flags has an operation ${odd.op}`);
+      recipe = { name, list, inputs };
+      this.#byName.set(name, recipe);
+    }
+    if (recipe.inputs.length !== inputs.length || recipe.inputs.some((type, i) => type !== inputs[i]))
+      throw new EffectError(`${name}: recorded with inputs ${recipe.inputs.join(' ')}, not ${inputs.join(' ')}`);
+    return recipe;
+  }
+}
+
 /**
  * Records `effect` for a variant.
+ * @param recipes those that have been recorded already
  * @throws EffectError when operand types do not fit, with what was expected.
  */
-export function record(variant: Variant, effect: (e: Effects) => void): OpList {
-  const recorder = new Recorder(variant);
+export function record(variant: Variant, effect: (e: Effects) => void, recipes = new Recipes()): OpList {
+  const recorder = new Recorder(variant, recipes);
   effect(recorder);
   return recorder.finish();
 }
@@ -42,9 +71,11 @@ class Recorder implements Effects {
   readonly word: 'i32' | 'i64';
   readonly #ops: Uop[] = [];
   readonly #temps: Type[] = [];
+  readonly #recipes: Recipes;
 
-  constructor(variant: Variant) {
+  constructor(variant: Variant, recipes: Recipes) {
     this.variant = variant;
+    this.#recipes = recipes;
     this.word = variant.width === 64 ? 'i64' : 'i32';
   }
 
@@ -59,6 +90,11 @@ class Recorder implements Effects {
       if ((o.op === 'branch' || o.op === 'trap') && o.when === undefined) terminal = true;
     }
     return { ops, temps: this.#temps, branches, terminal, accesses: loads || stores, stores, traps };
+  }
+
+  /** A temporary that is assigned from outside. */
+  input(type: 'i32' | 'i64'): Value {
+    return this.#new(type);
   }
 
   #new(type: Type): Value {
@@ -106,6 +142,12 @@ class Recorder implements Effects {
 
   set(register: Register, value: Value): void {
     this.#ops.push({ op: 'set', register, value: this.#want(register.type, value) });
+  }
+
+  flags(name: string, inputs: readonly Value[], effect: (e: Effects, inputs: readonly Value[]) => void): void {
+    const types = inputs.map((value) => this.#int(value));
+    const recipe = this.#recipes.of(this.variant, name, types, effect);
+    this.#ops.push({ op: 'flags', recipe, inputs: inputs.map((value) => value.id) });
   }
 
   cycles(): Value {

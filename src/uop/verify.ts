@@ -5,7 +5,8 @@ import { operandsOf } from './ops.ts';
 
 const mayFault = (uop: Uop): boolean =>
   uop.op === 'load' || uop.op === 'store' || (uop.op === 'trap' && uop.kind !== 'syscall');
-const changesState = (uop: Uop): boolean => uop.op === 'set' || uop.op === 'store' || uop.op === 'branch';
+const changesState = (uop: Uop): boolean =>
+  uop.op === 'set' || uop.op === 'flags' || uop.op === 'store' || uop.op === 'branch';
 
 /**
  * What is wrong with an op list, a line each; nothing when it is sound:

@@ -27,7 +27,7 @@ import { Place, Program } from './program.ts';
 export interface SweepRange
   extends Pick<
     SweepOptions,
-    'at' | 'safeOnly' | 'halfCalls' | 'from' | 'to' | 'every' | 'limit' | 'sample' | 'patience'
+    'at' | 'safeOnly' | 'halfCalls' | 'from' | 'to' | 'every' | 'perPlace' | 'limit' | 'sample' | 'patience'
   > {
   /** Only in functions whose name matches. */
   readonly func?: RegExp | string;

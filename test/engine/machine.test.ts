@@ -1,0 +1,90 @@
+// The machine's loop: where an instruction may stand, and flags that are put off until somebody looks at them.
+
+import { describe, expect, it } from 'vitest';
+import { isaFor } from '../../isa/index.ts';
+import { Machine } from '../../src/engine/machine.ts';
+import { PROT_EXEC, PROT_READ } from '../../src/engine/memory.ts';
+import { CODE_ADDRESS, execute } from '../support/driver.ts';
+
+const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+
+describe('on mips', () => {
+  const isa = isaFor('mips');
+
+  it('an address between instructions cannot be executed, though both of them have been', () => {
+    // nop; jr $8; nop
+    const bytes = hex('00000000 01000008 00000000');
+    for (const [target, stop] of [
+      [CODE_ADDRESS, 'done'],
+      [CODE_ADDRESS + 2, { fault: 'alignment', address: CODE_ADDRESS + 2 }],
+    ] as const) {
+      const outcome = execute(isa, { bytes, registers: { R8: BigInt(target) }, count: 4 });
+      expect(outcome.stop).toEqual(stop);
+    }
+  });
+});
+
+describe('flags on amd64', () => {
+  const isa = isaFor('amd64');
+  const FLAGS = ['CF', 'PF', 'AF', 'ZF', 'SF', 'OF'];
+
+  function machineWith(code: string, registers: Readonly<Record<string, bigint>>): Machine {
+    const machine = new Machine(isa, { limit: 2 ** 47, memorySize: 2 ** 21 });
+    machine.memory.setSource({
+      protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
+    });
+    machine.memory.write(CODE_ADDRESS, hex(code), true);
+    for (const [name, value] of Object.entries(registers)) machine.state.set(machine.state.register(name), value);
+    machine.state.pc = CODE_ADDRESS;
+    return machine;
+  }
+
+  const flagsOf = ({ state }: Machine): string =>
+    FLAGS.filter((name) => state.get(state.register(name)) !== 0n).join(' ');
+
+  // sub eax, ebx; mov ecx, eax; inc ecx; adc edx, 0; shl edx, 3; test edx, edx; sete al; stc; dec ecx; lea eax, [rax+1]
+  const CODE = '29d8 89c1 ffc1 83d200 c1e203 85d2 0f94c0 f9 ffc9 8d4001';
+  const COUNT = 10;
+
+  it.each([
+    [3n, 5n, 0n],
+    [5n, 3n, 0xffffffffn],
+    [0x80000000n, 1n, 0x1fffffffn],
+    [0n, 0n, 0n],
+  ])('are the same whether somebody looks after each instruction or only at the end: %d %d %d', (rax, rbx, rdx) => {
+    const registers = { RAX: rax, RBX: rbx, RDX: rdx };
+    for (let count = 1; count <= COUNT; count++) {
+      const looked = machineWith(CODE, registers);
+      const seen: string[] = [];
+      for (let i = 0; i < count; i++) {
+        looked.step();
+        seen.push(flagsOf(looked));
+      }
+      const atOnce = machineWith(CODE, registers);
+      expect(atOnce.run(count)).toBe('budget');
+      expect(flagsOf(atOnce)).toBe(seen.at(-1));
+      expect(atOnce.state.save()).toEqual(looked.state.save());
+      const stepped = machineWith(CODE, registers);
+      for (let i = 0; i < count; i++) stepped.step();
+      expect(stepped.state.save()).toEqual(looked.state.save());
+    }
+  });
+
+  it('are those that were written last, by an instruction or from outside', () => {
+    // cmp eax, ebx; sete cl
+    const machine = machineWith('39d8 0f94c1', { RAX: 1n, RBX: 2n });
+    machine.step();
+    machine.state.set(machine.state.register('ZF'), 1n);
+    expect(flagsOf(machine)).toBe('CF PF AF ZF SF');
+    machine.step();
+    expect(machine.state.get(machine.state.register('RCX'))).toBe(1n);
+  });
+
+  it('that were put off do not outlive the state that they belong to', () => {
+    const machine = machineWith('39d8', { RAX: 1n, RBX: 2n });
+    const before = machine.state.save();
+    machine.step();
+    machine.state.load(before);
+    expect(flagsOf(machine)).toBe('');
+  });
+});
