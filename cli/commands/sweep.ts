@@ -77,9 +77,10 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
       new Option('--sample <n>', 'run to the end after one injection of n; 0 for none (512)').argParser(wholeNumber(0)),
     )
     .addOption(
-      new Option('--patience <n>', 'instructions within which the goroutine must be back (20000000)').argParser(
-        wholeNumber(1),
-      ),
+      new Option(
+        '--patience <n>',
+        'instructions within which the goroutine must be back (20000000, or twice what the program takes)',
+      ).argParser(wholeNumber(1)),
     )
     .addOption(withoutOption())
     .addOption(rulesOption())

@@ -35,7 +35,7 @@ export interface SweepOptions
   readonly limit?: number;
   /** One injection of so many is also run to the program's end, and its output compared: 1 for each, 0 for none. */
   readonly sample?: number;
-  /** Instructions within which the goroutine must be back. */
+  /** Instructions within which the goroutine must be back; 20 million, or twice as many as the program takes, if that is more. */
   readonly patience?: number;
   /** Of all injections, those of one worker among several. */
   readonly share?: { readonly index: number; readonly of: number };
@@ -89,6 +89,8 @@ export type SweepProgress = (so: {
 
 /** The goroutine is normally back after one turn of the scheduler; others may have theirs before. */
 const PATIENCE = 20_000_000;
+/** If it is not, it is waited for until the whole program would have run so often. */
+const TIMES_AS_PATIENT = 2;
 /** Attempts of one goroutine in a row that may be refused: suspendG tries for as long as it takes, but the GC waits for it. */
 const MOST_REFUSED = 20_000_000;
 /** One of so many injections runs to the end of the program unless the caller says otherwise. */
@@ -416,9 +418,14 @@ export class Sweep {
       }
       if (injected.stop === 'complete' || injected.stop === 'limit')
         objects('scan', this.#oracles.unscannable(injected));
-      const patience = this.#options.patience ?? PATIENCE;
-      const limit = machine.instructions + patience;
-      const resumed = this.#untilResumed(gp, verdict.resume, before.sp, limit);
+      const from = machine.instructions;
+      let patience = this.#options.patience ?? PATIENCE;
+      let resumed = this.#untilResumed(gp, verdict.resume, before.sp, from + patience);
+      if (resumed === 'limit' && this.#options.patience === undefined) {
+        // The collector may have a stack of many thousand frames to scan first.
+        patience = Math.max(PATIENCE, TIMES_AS_PATIENT * this.reference().instructions);
+        resumed = this.#untilResumed(gp, verdict.resume, before.sp, from + patience);
+      }
       if (resumed === 'limit')
         objects('progress', `not back after ${patience} instructions: ${this.#whereThreadsAre()}`);
       else if (resumed !== 'there') {

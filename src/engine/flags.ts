@@ -15,13 +15,23 @@ export const flagsInput = (i: number, type: 'i32' | 'i64'): Register => ({
   offset: FLAGS_INPUTS + 8 * i - STATE,
 });
 
+/** What is known of a recipe. */
+interface Known {
+  readonly number: number;
+  /** Leaves no flag as it is. */
+  readonly setsAll: boolean;
+  /** The recipe, its inputs read from where they are kept. */
+  readonly list: OpList;
+  steps: readonly Step[] | undefined;
+}
+
 export class FlagsPutOff {
   readonly #all: readonly Register[];
   readonly #i32: Int32Array;
   readonly #stepsOf: (list: OpList) => readonly Step[];
-  readonly #numbers = new Map<FlagsRecipe, number>();
-  /** By number; number 0 stands for none. */
-  readonly #recipes: { readonly list: OpList; steps: readonly Step[] | undefined }[] = [];
+  readonly #known = new Map<FlagsRecipe, Known>();
+  /** By number less 1: number 0 stands for none. */
+  readonly #byNumber: Known[] = [];
 
   constructor(registers: FlagRegisters | undefined, i32: Int32Array, stepsOf: (list: OpList) => readonly Step[]) {
     this.#all = registers?.all ?? [];
@@ -34,27 +44,26 @@ export class FlagsPutOff {
     const number = this.#i32[KIND_WORD]!;
     if (number === 0) return;
     this.#i32[KIND_WORD] = 0;
-    const recipe = this.#recipes[number - 1]!;
-    recipe.steps ??= this.#stepsOf(recipe.list);
-    for (const step of recipe.steps) step();
+    const known = this.#byNumber[number - 1]!;
+    known.steps ??= this.#stepsOf(known.list);
+    for (const step of known.steps) step();
   };
 
   /** Whether flags must be current before the list: it reads one, or leaves one as it is. */
-  needsCurrent(list: OpList): boolean {
-    return list.ops.some((uop) => {
-      if (uop.op === 'get' || uop.op === 'set') return this.#all.includes(uop.register);
-      return uop.op === 'flags' && !this.#setsAll(uop.recipe);
-    });
-  }
-
-  #setsAll({ list }: FlagsRecipe): boolean {
-    return this.#all.every((register) => list.ops.some((uop) => uop.op === 'set' && uop.register === register));
+  needsCurrent({ ops }: OpList): boolean {
+    if (this.#all.length === 0) return false;
+    for (const uop of ops) {
+      if (uop.op === 'get' || uop.op === 'set') {
+        if (this.#all.includes(uop.register)) return true;
+      } else if (uop.op === 'flags' && !this.#of(uop.recipe).setsAll) return true;
+    }
+    return false;
   }
 
   /** Puts a recipe off, its inputs being at these places. */
   step(recipe: FlagsRecipe, places: readonly number[]): Step {
     const i32 = this.#i32;
-    const number = this.#numberOf(recipe);
+    const { number } = this.#of(recipe);
     const [a, b, c] = places;
     const wide = recipe.inputs.map((type) => type === 'i64');
     if (a !== undefined && b === undefined) {
@@ -89,15 +98,21 @@ export class FlagsPutOff {
     };
   }
 
-  #numberOf(recipe: FlagsRecipe): number {
-    let number = this.#numbers.get(recipe);
-    if (number === undefined) {
+  #of(recipe: FlagsRecipe): Known {
+    let known = this.#known.get(recipe);
+    if (known === undefined) {
       const { list, inputs } = recipe;
       if (inputs.length > FLAGS_INPUT_COUNT) throw new RangeError(`${recipe.name}: a recipe of too many inputs`);
       const gets = inputs.map((type, dst): Uop => ({ op: 'get', dst, register: flagsInput(dst, type) }));
-      number = this.#recipes.push({ list: { ...list, ops: [...gets, ...list.ops] }, steps: undefined });
-      this.#numbers.set(recipe, number);
+      known = {
+        number: this.#byNumber.length + 1,
+        setsAll: this.#all.every((register) => list.ops.some((uop) => uop.op === 'set' && uop.register === register)),
+        list: { ...list, ops: [...gets, ...list.ops] },
+        steps: undefined,
+      };
+      this.#byNumber.push(known);
+      this.#known.set(recipe, known);
     }
-    return number;
+    return known;
   }
 }

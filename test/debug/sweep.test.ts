@@ -224,3 +224,15 @@ test(
   },
   TIMEOUT,
 );
+
+test(
+  'a goroutine whose deep stack the collector scans first is waited for, unless the caller says how long',
+  async () => {
+    const place = { from: 6_225_819, to: 6_225_819 };
+    const waited = await swept('stackgrowth', 'mips', place);
+    expect(waited).toMatchObject({ injections: 1, failures: [] });
+    const impatient = await swept('stackgrowth', 'mips', { ...place, patience: 20_000_000 });
+    expect(impatient.failures.map((f) => f.oracle)).toEqual(['progress']);
+  },
+  TIMEOUT,
+);
