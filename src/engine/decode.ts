@@ -82,7 +82,7 @@ export class DecodeCache {
   readonly #recent = new Array<CodeBlock | undefined>(RECENT).fill(undefined);
   /** An address within its block, shifted right by this, is an instruction's index. */
   readonly indexShift: number;
-  /** What of the low word of an address tells its block; in a block's own address the bits are 0 that an instruction's may not have. */
+  /** The bits of an instruction's address, low word, that are those of its block's: all above the block, and those below the quantum. */
   readonly blockMask: number;
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */

@@ -122,6 +122,7 @@ export class State {
   }
 
   load(saved: SavedState): void {
+    // Flags that were put off belong to the state that goes.
     this.#settle();
     this.#block.set(saved);
   }

@@ -122,11 +122,17 @@ export type Uop =
       readonly imm: readonly number[];
     };
 
+const RECIPE_OPS = ['const', 'set', 'binary', 'compare', 'unary', 'wrap', 'extendS', 'extendU', 'select'] as const;
+/** What a recipe of flags may consist of: it computes and sets, and neither reads registers nor can fault. */
+export type RecipeOp = Extract<Uop, { op: (typeof RECIPE_OPS)[number] }>;
+
+export const isRecipeOp = (uop: Uop): uop is RecipeOp => (RECIPE_OPS as readonly string[]).includes(uop.op);
+
 /** How status flags are made of a few inputs: recorded once, and shared by the lists of many instructions. */
 export interface FlagsRecipe {
   readonly name: string;
-  /** The inputs are its first temporaries, assigned from outside. It sets flags, and neither reads registers nor can fault. */
-  readonly list: OpList;
+  /** The inputs are its first temporaries, assigned from outside. */
+  readonly list: OpList & { readonly ops: readonly RecipeOp[] };
   readonly inputs: readonly Int[];
 }
 
@@ -205,7 +211,7 @@ export function writtenOut(list: OpList): OpList {
 }
 
 /** An operation of a recipe over other temporaries. */
-function withTemps(uop: Uop, of: (temp: Temp) => Temp): Uop {
+function withTemps(uop: RecipeOp, of: (temp: Temp) => Temp): Uop {
   switch (uop.op) {
     case 'const':
       return { ...uop, dst: of(uop.dst) };
@@ -221,11 +227,5 @@ function withTemps(uop: Uop, of: (temp: Temp) => Temp): Uop {
       return { ...uop, dst: of(uop.dst), a: of(uop.a) };
     case 'select':
       return { ...uop, dst: of(uop.dst), when: of(uop.when), a: of(uop.a), b: of(uop.b) };
-    default:
-      throw new RangeError(`a recipe of flags has an operation ${uop.op}`);
   }
 }
-
-/** Whether an operation may be part of a recipe: what `withTemps` knows. */
-export const fitsRecipe = (uop: Uop): boolean =>
-  ['const', 'set', 'binary', 'compare', 'unary', 'wrap', 'extendS', 'extendU', 'select'].includes(uop.op);

@@ -18,7 +18,7 @@ import type {
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { VECTOR_OPS, type VectorName } from '../../isa/dsl/vector.ts';
-import { type FlagsRecipe, fitsRecipe, type OpList, type Uop } from './ops.ts';
+import { type FlagsRecipe, isRecipeOp, type OpList, type Uop } from './ops.ts';
 
 /** A clause used the vocabulary wrongly: a mistake in the clause, not in the guest. */
 export class EffectError extends Error {
@@ -44,9 +44,9 @@ export class Recipes {
       const values = inputs.map((type) => recorder.input(type));
       effect(recorder, values);
       const list = recorder.finish();
-      const odd = list.ops.find((uop) => !fitsRecipe(uop));
-      if (odd !== undefined) throw new EffectError(`${name}: a recipe of flags has an operation ${odd.op}`);
-      recipe = { name, list, inputs };
+      const ops = list.ops.filter(isRecipeOp);
+      if (ops.length < list.ops.length) throw new EffectError(`${name}: a recipe of flags only computes and sets`);
+      recipe = { name, list: { ...list, ops }, inputs };
       this.#byName.set(name, recipe);
     }
     if (recipe.inputs.length !== inputs.length || recipe.inputs.some((type, i) => type !== inputs[i]))
