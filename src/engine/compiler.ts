@@ -1,11 +1,10 @@
 // What the machine asks of a compiler of guest code. The machine does without one; src/jit has one.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import type { OpList } from '../uop/ops.ts';
 import type { CodeBlock, DecodeCache, Instruction } from './decode.ts';
+import type { FlagsPutOff } from './flags.ts';
 import type { Memory } from './memory.ts';
 import type { State } from './state.ts';
-import type { Step } from './steps.ts';
 
 /** A part of the text, asked about address by address. A place may leave it, and then it is not stopped at any more; none may join. */
 export interface Region {
@@ -50,7 +49,7 @@ export interface Compiler {
    * Afterwards the state is exact, and the instruction at PC is the evaluator's.
    */
   run(): void;
-  /** The evaluator has arrived at `pc` by a branch, for the time that `page.heat` says; whether compiled code is there now. */
+  /** The evaluator has arrived at `pc` by a branch, for the time that `block.heat` says; whether compiled code is there now. */
   arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */
   invalidate(page: number): void;
@@ -62,8 +61,7 @@ export interface CompilerParts {
   readonly memory: Memory;
   readonly state: State;
   readonly code: DecodeCache;
-  /** Steps that carry out a list of operations. */
-  steps(list: OpList): readonly Step[];
+  readonly flags: FlagsPutOff;
   /** The clock. */
   now(): number;
 }

@@ -1,4 +1,4 @@
-// Status flags that the evaluator has put off: the number of a recipe and its inputs stand in memory until somebody reads a flag.
+// Status flags that are put off: the number of a recipe and its inputs stand in memory until somebody reads a flag. Both engines do so.
 
 import type { FlagRegisters, Register } from '../../isa/dsl/registers.ts';
 import type { FlagsRecipe, OpList, Uop } from '../uop/ops.ts';
@@ -20,9 +20,6 @@ interface Known {
   readonly number: number;
   /** Leaves no flag as it is. */
   readonly setsAll: boolean;
-  /** The recipe, its inputs read from where they are kept. */
-  readonly list: OpList;
-  steps: readonly Step[] | undefined;
 }
 
 export class FlagsPutOff {
@@ -30,8 +27,8 @@ export class FlagsPutOff {
   readonly #i32: Int32Array;
   readonly #stepsOf: (list: OpList) => readonly Step[];
   readonly #known = new Map<FlagsRecipe, Known>();
-  /** By number less 1: number 0 stands for none. */
-  readonly #byNumber: Known[] = [];
+  /** What computes flags, by number less 1: number 0 stands for none. */
+  readonly #byNumber: { readonly list: OpList; steps: readonly Step[] | undefined }[] = [];
 
   constructor(registers: FlagRegisters | undefined, i32: Int32Array, stepsOf: (list: OpList) => readonly Step[]) {
     this.#all = registers?.all ?? [];
@@ -44,10 +41,15 @@ export class FlagsPutOff {
     const number = this.#i32[KIND_WORD]!;
     if (number === 0) return;
     this.#i32[KIND_WORD] = 0;
-    const known = this.#byNumber[number - 1]!;
-    known.steps ??= this.#stepsOf(known.list);
-    for (const step of known.steps) step();
+    const found = this.#byNumber[number - 1]!;
+    found.steps ??= this.#stepsOf(found.list);
+    for (const step of found.steps) step();
   };
+
+  /** The number under which `settle` carries out a list that makes flags of the inputs where these are kept (`flagsInput`). */
+  numberOf(list: OpList): number {
+    return this.#byNumber.push({ list, steps: undefined });
+  }
 
   /** Whether flags must be current before the list: it reads one, or leaves one as it is. */
   needsCurrent({ ops }: OpList): boolean {
@@ -65,7 +67,6 @@ export class FlagsPutOff {
     const i32 = this.#i32;
     const { number } = this.#of(recipe);
     const [a, b, c] = places;
-    const wide = recipe.inputs.map((type) => type === 'i64');
     if (a !== undefined && b === undefined) {
       return () => {
         i32[KIND_WORD] = number;
@@ -74,7 +75,7 @@ export class FlagsPutOff {
       };
     }
     if (a !== undefined && b !== undefined && c === undefined) {
-      if (wide[0] === true) {
+      if (recipe.inputs.includes('i64')) {
         return () => {
           i32[KIND_WORD] = number;
           i32[INPUT_WORDS] = i32[a]!;
@@ -105,12 +106,9 @@ export class FlagsPutOff {
       if (inputs.length > FLAGS_INPUT_COUNT) throw new RangeError(`${recipe.name}: a recipe of too many inputs`);
       const gets = inputs.map((type, dst): Uop => ({ op: 'get', dst, register: flagsInput(dst, type) }));
       known = {
-        number: this.#byNumber.length + 1,
+        number: this.numberOf({ ...list, ops: [...gets, ...list.ops] }),
         setsAll: this.#all.every((register) => list.ops.some((uop) => uop.op === 'set' && uop.register === register)),
-        list: { ...list, ops: [...gets, ...list.ops] },
-        steps: undefined,
       };
-      this.#byNumber.push(known);
       this.#known.set(recipe, known);
     }
     return known;

@@ -64,7 +64,7 @@ export class Machine implements Watched {
       memory: this.memory,
       state: this.state,
       code: this.code,
-      steps: (list) => this.code.stepsOf(list),
+      flags: this.#flags,
       now: () => this.instructions,
     });
     this.memory.setCodeListener((page) => {

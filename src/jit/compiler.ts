@@ -6,7 +6,6 @@ import {
   CELL_SIZE,
   CELLS,
   CELLS_END,
-  FLAGS_KIND,
   JUMP_BITS,
   JUMP_ENTRY,
   JUMPS,
@@ -16,7 +15,6 @@ import {
   STRETCH_END,
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
-import type { Step } from '../engine/steps.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
 import { FIRST_UNIT, HELPERS } from './helpers.ts';
@@ -117,7 +115,6 @@ class JitCompiler implements Compiler {
   #arrivals = 0;
   /** Addresses to be compiled. */
   #pending: number[] = [];
-  readonly #flagSteps: (readonly Step[] | undefined)[] = [];
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
 
@@ -125,7 +122,7 @@ class JitCompiler implements Compiler {
     this.#parts = parts;
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
-    this.#usages = new Usages(parts.isa.registers);
+    this.#usages = new Usages(parts.isa.registers, parts.flags);
     this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
     this.#parts.memory.i32[JUMPS >>> 2] = this.#noEntry;
@@ -137,13 +134,7 @@ class JitCompiler implements Compiler {
     const { memory, isa } = this.#parts;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
     const e = { m: memory.wasm, t: table };
-    const own = helpers(
-      isa.variant,
-      memory,
-      this.stats.misses,
-      () => this.#computeFlags(),
-      (n) => this.#watch.tell(n),
-    );
+    const own = helpers(isa.variant, memory, this.stats.misses, this.#parts.flags.settle, (n) => this.#watch.tell(n));
     const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
       new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
     const support = instance(supportModule(isa, this.#memoryPages), own as WebAssembly.ModuleImports);
@@ -185,7 +176,7 @@ class JitCompiler implements Compiler {
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
-      this.#computeFlags();
+      this.#parts.flags.settle();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (exit === 0 && !this.#byPc.has(state.pc)) {
@@ -209,20 +200,6 @@ class JitCompiler implements Compiler {
 
   settle(): void {
     this.#watch.settle();
-  }
-
-  /** Follows the recipe of the flags that compiled code has put off. */
-  #computeFlags(): void {
-    const { i32 } = this.#parts.memory;
-    const kind = i32[FLAGS_KIND >>> 2]!;
-    if (kind === 0) return;
-    i32[FLAGS_KIND >>> 2] = 0;
-    let steps = this.#flagSteps[kind];
-    if (steps === undefined) {
-      steps = this.#parts.steps(this.#usages.flags!.recipes[kind]!);
-      this.#flagSteps[kind] = steps;
-    }
-    for (const step of steps) step();
   }
 
   #arriveFromCompiled(pc: number): void {

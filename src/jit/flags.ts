@@ -5,7 +5,7 @@
 // All this is done on op lists: registers of the compiler's own stand for the recipe's number, its inputs and the conditions.
 
 import type { FlagRegisters, Register } from '../../isa/dsl/registers.ts';
-import { flagsInput } from '../engine/flags.ts';
+import { type FlagsPutOff, flagsInput } from '../engine/flags.ts';
 import { FLAGS_INPUT_COUNT, FLAGS_KIND, STATE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
 
@@ -30,12 +30,12 @@ export class Flags {
   readonly less = own('less', 0);
   readonly lessEqual = own('less or equal', 0);
   readonly belowEqual = own('below or equal', 0);
-  /** By number; number 0 stands for none. */
-  readonly recipes: (OpList | undefined)[] = [undefined];
+  readonly #putOff: FlagsPutOff;
   readonly #cache = new WeakMap<OpList, Rewritten>();
 
-  constructor(registers: FlagRegisters) {
+  constructor(registers: FlagRegisters, putOff: FlagsPutOff) {
     this.registers = registers;
+    this.#putOff = putOff;
   }
 
   rewrite(list: OpList): Rewritten {
@@ -60,7 +60,7 @@ export class Flags {
         const value = leaf.temp ?? out.get(leaf.register!);
         out.set(this.inputs[i]!, out.types[value] === 'i32' ? out.extend(value) : value);
       }
-      out.set(this.kind, out.constant(BigInt(this.recipes.push(recipe.list) - 1)));
+      out.set(this.kind, out.constant(BigInt(this.#putOff.numberOf(recipe.list))));
     }
     this.#setConditions(out, values);
     return { list: out.finish(), flags: recipe === undefined ? 'eager' : 'deferred' };

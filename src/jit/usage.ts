@@ -2,6 +2,7 @@
 
 import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
+import type { FlagsPutOff } from '../engine/flags.ts';
 import { type OpList, operandsOf } from '../uop/ops.ts';
 import { Flags } from './flags.ts';
 import { Folds } from './fold.ts';
@@ -115,8 +116,8 @@ export class Usages {
   readonly #cache = new WeakMap<OpList, Usage>();
   readonly #singles: (RegisterSet | undefined)[] = [];
 
-  constructor(file: RegisterFile) {
-    this.flags = file.flags === undefined ? undefined : new Flags(file.flags);
+  constructor(file: RegisterFile, putOff: FlagsPutOff) {
+    this.flags = file.flags === undefined ? undefined : new Flags(file.flags, putOff);
     const { flags } = this;
     const recipe = flags === undefined ? [] : [flags.kind, ...flags.inputs];
     const conditions = flags === undefined ? [] : [flags.less, flags.lessEqual, flags.belowEqual];

@@ -53,6 +53,20 @@ describe.each(['amd64', 'mips', 'mips64le'] as const)('compiled code for %s', (g
     expect(compiled).toEqual(evaluated);
   });
 
+  test('goes on as it should when an observer looks at the registers, current or not', () => {
+    const [evaluated, compiled] = both(goarch, {}, (session) => {
+      const { machine } = session;
+      machine.observer = () => machine.state.save();
+      session.advance(1_000_000);
+      machine.observer = undefined;
+      const { all, control } = machine.isa.registers;
+      // What is pending means nothing outside of a delay slot.
+      const known = all.filter((r) => r !== control.pending || machine.state.inSlot);
+      return known.map((r) => `${r.name} ${machine.state.get(r)}`);
+    });
+    expect(compiled).toEqual(evaluated);
+  });
+
   test('tells an observer of the same instructions in the same order', () => {
     const [evaluated, compiled] = both(goarch, { traceHash: true }, (session) => {
       const end = session.run();
