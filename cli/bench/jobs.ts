@@ -17,6 +17,8 @@ export interface Job {
   readonly env: readonly string[];
   /** Working directory, which Safepoint maps; none for programs that read no files. */
   readonly directory?: string;
+  /** Where Safepoint keeps the job's compiled code: empty before its first run. */
+  readonly cache?: string;
 }
 
 /** Jobs of the bench fixture; `hello` measures start-up and stands outside of means. */

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Goarch } from '../../src/index.ts';
+import { codeIsKept } from '../code-store.ts';
 import type { Job } from './jobs.ts';
 
 /** What one process did. */
@@ -73,7 +74,8 @@ export const ours =
     const directory = job.directory === undefined ? [] : ['--dir', job.directory];
     const env = job.env.flatMap((text) => ['--env', text]);
     const args = [process.argv[1]!, 'run', ...options, ...directory, ...env, job.program, ...job.args];
-    return time(process.execPath, [...process.execArgv, ...args], job, process.env);
+    const cache = job.cache === undefined || !codeIsKept() ? {} : { SAFEPOINT_CACHE: job.cache };
+    return time(process.execPath, [...process.execArgv, ...args], job, { ...process.env, ...cache });
   };
 
 /** Who else can run programs of a GOARCH here, and who cannot, with the reason. */

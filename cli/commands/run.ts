@@ -11,6 +11,7 @@ import {
   Session,
   type SessionEnd,
 } from '../../src/index.ts';
+import { codeStoreFor } from '../code-store.ts';
 import {
   cpusOption,
   dirOption,
@@ -94,7 +95,11 @@ function declare(
 export const runCommand = (output: Output, done: (status: number) => void): Command =>
   declare('run', output, done, { dir: [] })
     .description("run a program; the exit status is the program's own, 128+n when signal n killed it")
-    .addHelpText('after', '\nOptions stand before PROG; what follows PROG is for the program.')
+    .addHelpText(
+      'after',
+      '\nOptions stand before PROG; what follows PROG is for the program. Compiled code is kept for the next run of the program, in' +
+        '\n~/.cache/safepoint, in $SAFEPOINT_CACHE, or nowhere where that is `off`.',
+    )
     .addHelpText(
       'after',
       examples(
@@ -152,6 +157,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
       profile: options.profile !== undefined,
       hostTimes: options.stats !== undefined,
       engine: options.engine,
+      codeStore: codeStoreFor(bytes),
       ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
       ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
@@ -173,6 +179,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
   if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
   const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
+  session.keepCode();
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }

@@ -17,6 +17,8 @@ export interface HostStats {
   readonly functions: number;
   /** Guest instructions compiled, those compiled again counted again. */
   readonly instructions: number;
+  /** Guest instructions that an earlier run had compiled. */
+  readonly restored: number;
   /** Bytes of WebAssembly made from them. */
   readonly bytes: number;
   /** Times that everything compiled was dropped. */
@@ -63,6 +65,7 @@ export class CompilerWatch {
         watch: (watched) => compiler.watch(watched),
         takeTold: () => compiler.takeTold(),
         settle: () => compiler.settle(),
+        keep: () => compiler.keep(),
       };
     };
   }
@@ -81,6 +84,7 @@ export class CompilerWatch {
       modules: stats?.modules ?? 0,
       functions: stats?.units ?? 0,
       instructions: stats?.instructions ?? 0,
+      restored: stats?.restored ?? 0,
       bytes: stats?.bytes ?? 0,
       flushes: stats?.flushes ?? 0,
       tlbMisses: { loads: stats?.misses.loads ?? 0, stores: stats?.misses.stores ?? 0 },

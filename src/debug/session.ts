@@ -13,6 +13,7 @@ import { GoProgram, NotGoError } from '../goruntime/program.ts';
 import type { CheckId } from '../goruntime/safe-points.ts';
 import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
 import { jit } from '../jit/compiler.ts';
+import type { CodeStore } from '../jit/image.ts';
 import { abiFor } from '../linux/abi/index.ts';
 import { HostTimes } from '../linux/host-time.ts';
 import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
@@ -59,6 +60,8 @@ export interface SessionOptions {
   readonly hostTimes?: boolean;
   /** `compile` (the default) runs hot code as WebAssembly; `evaluate` is the exact reference. Both execute the same instructions. */
   readonly engine?: 'compile' | 'evaluate';
+  /** Where compiled code of this very program is kept from run to run: see Session.keepCode. Nowhere by default. */
+  readonly codeStore?: CodeStore | undefined;
   readonly maxInstructions?: number;
   readonly strace?: (line: string) => void;
   /** Bytes of standard input when the guest wants some; null at its end. */
@@ -192,7 +195,11 @@ export class Session {
     this.arch = archOf(elf.goarch);
     const times = options.hostTimes === true ? new HostTimes() : undefined;
     this.#watch = times === undefined ? undefined : new CompilerWatch(times);
-    const compiler = jit({ extents: (pc) => this.#extent(pc), onStats: this.#watch?.onStats });
+    const compiler = jit({
+      extents: (pc) => this.#extent(pc),
+      onStats: this.#watch?.onStats,
+      store: options.codeStore,
+    });
     this.machine = new Machine(isa, {
       limit: abiFor(isa.variant).taskSize,
       compiler: options.engine === 'evaluate' ? undefined : (this.#watch?.around(compiler) ?? compiler),
@@ -405,6 +412,11 @@ export class Session {
   /** Forgets a snapshot: the memory it holds is given back. */
   drop(snapshot: SessionSnapshot): void {
     this.process.kernel.drop(snapshot.kernel);
+  }
+
+  /** Gives `codeStore` what was compiled, and compiles the rest of what was executed, so that the next run begins with all of it. */
+  keepCode(): void {
+    this.machine.keepCode();
   }
 
   /** A pprof file of the instructions executed so far; undefined where they were not counted. `path` is the program's, on the host. */

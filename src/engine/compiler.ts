@@ -53,6 +53,8 @@ export interface Compiler {
   arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */
   invalidate(page: number): void;
+  /** The run is over: lets what was compiled be found again by the next one. */
+  keep(): void;
 }
 
 /** What a compiler works on. */

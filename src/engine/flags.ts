@@ -1,7 +1,7 @@
 // Status flags that are put off: the number of a recipe and its inputs stand in memory until somebody reads a flag. Both engines do so.
 
 import type { FlagRegisters, Register } from '../../isa/dsl/registers.ts';
-import type { FlagsRecipe, OpList, Uop } from '../uop/ops.ts';
+import { compacted, type FlagsRecipe, type OpList, type Uop } from '../uop/ops.ts';
 import { FLAGS_INPUT_COUNT, FLAGS_INPUTS, FLAGS_KIND, STATE } from './layout.ts';
 import type { Step } from './steps.ts';
 
@@ -22,13 +22,41 @@ interface Known {
   readonly setsAll: boolean;
 }
 
+interface Numbered {
+  readonly text: string;
+  steps: readonly Step[] | undefined;
+}
+
+/** A list as text, and its number. */
+export interface NumberedList {
+  readonly number: number;
+  readonly text: string;
+}
+
+/** Constants as text, which JSON has no integers of 64 bits for. */
+const textOf = (list: OpList): string =>
+  JSON.stringify({
+    ...list,
+    ops: list.ops.map((uop) => (uop.op === 'const' ? { ...uop, value: `${uop.value}n` } : uop)),
+  });
+const reviveBigint = (_key: string, value: unknown): unknown =>
+  typeof value === 'string' && /^-?\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value;
+
+/** FNV-1a, 31 bits. */
+function hash(text: string): number {
+  let h = 0x811c9dc5 | 0;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h & 0x7fffffff;
+}
+
 export class FlagsPutOff {
   readonly #all: readonly Register[];
   readonly #i32: Int32Array;
   readonly #stepsOf: (list: OpList) => readonly Step[];
   readonly #known = new Map<FlagsRecipe, Known>();
-  /** What computes flags, by number less 1: number 0 stands for none. */
-  readonly #byNumber: { readonly list: OpList; steps: readonly Step[] | undefined }[] = [];
+  /** What computes flags, by number: 0 stands for none. */
+  readonly #byNumber = new Map<number, Numbered>();
+  readonly #numbers = new Map<string, number>();
 
   constructor(registers: FlagRegisters | undefined, i32: Int32Array, stepsOf: (list: OpList) => readonly Step[]) {
     this.#all = registers?.all ?? [];
@@ -41,14 +69,46 @@ export class FlagsPutOff {
     const number = this.#i32[KIND_WORD]!;
     if (number === 0) return;
     this.#i32[KIND_WORD] = 0;
-    const found = this.#byNumber[number - 1]!;
-    found.steps ??= this.#stepsOf(found.list);
+    const found = this.#byNumber.get(number)!;
+    found.steps ??= this.#stepsOf(JSON.parse(found.text, reviveBigint) as OpList);
     for (const step of found.steps) step();
   };
 
-  /** The number under which `settle` carries out a list that makes flags of the inputs where these are kept (`flagsInput`). */
+  /**
+   * The number under which `settle` carries out a list that makes flags of the inputs where these are kept (`flagsInput`). It is a hash of
+   * the list, so that code compiled in another run means the same by it.
+   */
   numberOf(list: OpList): number {
-    return this.#byNumber.push({ list, steps: undefined });
+    const text = textOf(compacted(list));
+    let number = this.#numbers.get(text);
+    if (number === undefined) {
+      number = hash(text);
+      while (number === 0 || this.#byNumber.has(number)) number = (number + 1) & 0x7fffffff;
+      this.#define(number, text);
+    }
+    return number;
+  }
+
+  #define(number: number, text: string): void {
+    this.#byNumber.set(number, { text, steps: undefined });
+    this.#numbers.set(text, number);
+  }
+
+  /** The lists that have numbers, for `adopt`. */
+  numbered(): readonly NumberedList[] {
+    return [...this.#byNumber].map(([number, { text }]) => ({ number, text }));
+  }
+
+  /** Gives lists the numbers that they had in another run; whether none of these means something else here, and all of them now do. */
+  adopt(lists: readonly NumberedList[]): boolean {
+    const texts = new Map<number, string>();
+    for (const { number, text } of lists) {
+      if ((texts.get(number) ?? this.#byNumber.get(number)?.text ?? text) !== text) return false;
+      if ((this.#numbers.get(text) ?? number) !== number) return false;
+      texts.set(number, text);
+    }
+    for (const { number, text } of lists) this.#define(number, text);
+    return true;
   }
 
   /** Whether flags must be current before the list: it reads one, or leaves one as it is. */
@@ -57,7 +117,7 @@ export class FlagsPutOff {
     for (const uop of ops) {
       if (uop.op === 'get' || uop.op === 'set') {
         if (this.#all.includes(uop.register)) return true;
-      } else if (uop.op === 'flags' && !this.#of(uop.recipe).setsAll) return true;
+      } else if (uop.op === 'flags' && !this.of(uop.recipe).setsAll) return true;
     }
     return false;
   }
@@ -65,7 +125,7 @@ export class FlagsPutOff {
   /** Puts a recipe off, its inputs being at these places. */
   step(recipe: FlagsRecipe, places: readonly number[]): Step {
     const i32 = this.#i32;
-    const { number } = this.#of(recipe);
+    const { number } = this.of(recipe);
     const [a, b, c] = places;
     if (a !== undefined && b === undefined) {
       return () => {
@@ -99,7 +159,8 @@ export class FlagsPutOff {
     };
   }
 
-  #of(recipe: FlagsRecipe): Known {
+  /** The number of a recipe, its inputs being kept in order. */
+  of(recipe: FlagsRecipe): Known {
     let known = this.#known.get(recipe);
     if (known === undefined) {
       const { list, inputs } = recipe;

@@ -28,18 +28,6 @@ export const FLAGS_INPUT_COUNT = 4;
 export const TEMPS = 0x800;
 export const TEMP_COUNT = 896;
 
-/** The software TLB: direct-mapped by page number. */
-export const TLB = 0x4000;
-export const TLB_ENTRIES = 512;
-export const TLB_ENTRY = 32;
-/** Fields of an entry. A tag is the page's address; INVALID_TAG matches no access. */
-export const TLB_READ = 0;
-export const TLB_WRITE = 8;
-/** i32: host address = low half of the guest address + addend, modulo 2^32. */
-export const TLB_ADDEND = 16;
-/** Low word of a tag that matches nothing: its low bits are set, those of a masked address in the same page are not. */
-export const INVALID_TAG = -1;
-
 /** Constants of op lists, kept from one execution to the next. */
 export const CONSTANTS = 0x10000;
 export const CONSTANTS_SIZE = 0x30000;
@@ -57,7 +45,19 @@ export const STOPS = 0xa0000;
 export const STOPS_END = 0xa4000;
 /** i32 for each block of compiled code that counts: how often it was begun. */
 export const COUNTS = 0xa4000;
-export const COUNTS_END = 0x100000;
+export const COUNTS_END = 0xe0000;
+
+/** The software TLB: direct-mapped by page number. */
+export const TLB = 0xe0000;
+export const TLB_ENTRIES = 4096;
+export const TLB_ENTRY = 32;
+/** Fields of an entry. A tag is the page's address; INVALID_TAG matches no access. */
+export const TLB_READ = 0;
+export const TLB_WRITE = 8;
+/** i32: host address = low half of the guest address + addend, modulo 2^32. */
+export const TLB_ADDEND = 16;
+/** Low word of a tag that matches nothing: its low bits are set, those of a masked address in the same page are not. */
+export const INVALID_TAG = -1;
 
 /** Guest page frames from here on. */
 export const FRAMES = 0x100000;

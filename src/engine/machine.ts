@@ -40,7 +40,7 @@ export class Machine implements Watched {
   breakpoints: Breakpoints | undefined;
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
-  /** Current wherever compiled code or an observer takes over; whoever else looks at them does so through the state. */
+  /** Current wherever an observer takes over; whoever else looks at them does so through the state. */
   readonly #flags: FlagsPutOff;
   /** Instructions executed up to the end of the current stretch. */
   #stretchEnd = 0;
@@ -108,6 +108,11 @@ export class Machine implements Watched {
     this.#compiler?.settle();
   }
 
+  /** The run is over: lets what was compiled be found again by the next one, where it is kept. */
+  keepCode(): void {
+    this.#compiler?.keep();
+  }
+
   /** Executes one instruction, in the evaluator whatever has been compiled. */
   step(): Stop {
     this.#stretchEnd = this.instructions + 1;
@@ -121,10 +126,7 @@ export class Machine implements Watched {
     if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      if (i32[this.state.slotIndex] === 0) {
-        this.#flags.settle();
-        compiler.run();
-      }
+      if (i32[this.state.slotIndex] === 0) compiler.run();
       if (i32[REMAINING_WORD]! <= 0) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;

@@ -3,6 +3,7 @@
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
 import {
+  BLOCK_SIZE,
   CELL_SIZE,
   CELLS,
   CELLS_END,
@@ -17,7 +18,8 @@ import {
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
-import { FIRST_UNIT, HELPERS } from './helpers.ts';
+import { HELPERS } from './helpers.ts';
+import { type CodeImage, type CodeModule, type CodeStore, pageHash } from './image.ts';
 import { jumpHash } from './jumps.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
@@ -40,6 +42,8 @@ export interface CompilerStats {
   /** Milliseconds spent compiling, the host's part of it included. */
   milliseconds: number;
   flushes: number;
+  /** Guest instructions that an earlier run had compiled. */
+  restored: number;
   /** Entries into compiled code from outside. */
   enters: number;
   misses: MissCounts;
@@ -48,6 +52,8 @@ export interface CompilerStats {
 export interface CompilerOptions {
   readonly extents?: FunctionExtents | undefined;
   readonly policy?: Partial<Policy> | undefined;
+  /** Has what earlier runs of the program compiled, and is given what this one does. */
+  readonly store?: CodeStore | undefined;
   /** Receives the live counters. */
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
@@ -91,6 +97,7 @@ class JitCompiler implements Compiler {
     bytes: 0,
     milliseconds: 0,
     flushes: 0,
+    restored: 0,
     enters: 0,
     misses: { loads: 0, stores: 0 },
   };
@@ -117,11 +124,24 @@ class JitCompiler implements Compiler {
   #pending: number[] = [];
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
+  readonly #store: CodeStore | undefined;
+  /** Modules that make up the compiled code, where they are to be kept. */
+  #modules: CodeModule[] = [];
+  /** By slot: modules of another run that nothing of has been wanted yet. */
+  #asleep: (CodeModule | undefined)[] = [];
+  /** Where compiled blocks begin, and where they end. */
+  readonly #blocks = new Map<number, number>();
+  /** The variant of code that was last looked for in the store. */
+  #variant: string | undefined;
+  /** Something was compiled that the store does not have. */
+  #news = false;
+  readonly #began = performance.now();
 
   constructor(parts: CompilerParts, options: CompilerOptions) {
     this.#parts = parts;
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
+    this.#store = options.store;
     this.#usages = new Usages(parts.isa.registers, parts.flags);
     this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
@@ -163,7 +183,8 @@ class JitCompiler implements Compiler {
       i32[endWord] = end | 0;
       i32[endWord + 1] = Math.floor(end / 2 ** 32);
       i32[leftWord] = 0;
-      this.#cacheJump(pc, entry);
+      this.#awake(entry.slot);
+      this.#linkTo(pc, entry);
       this.stats.enters++;
       let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
@@ -176,7 +197,6 @@ class JitCompiler implements Compiler {
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
-      this.#parts.flags.settle();
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (exit === 0 && !this.#byPc.has(state.pc)) {
@@ -189,7 +209,152 @@ class JitCompiler implements Compiler {
   watch(watched: Watched): boolean {
     const { stale, possible } = this.#watch.update(watched, (page) => this.#pages.has(page));
     if (stale) this.flush();
+    if (this.#store !== undefined && this.#watch.variant !== this.#variant) this.#lookUp(this.#store);
     return possible;
+  }
+
+  /** Takes over what the store has for what is watched now. */
+  #lookUp(store: CodeStore): void {
+    const { variant } = this.#watch;
+    this.#variant = variant;
+    if (variant === undefined) return;
+    const began = performance.now();
+    const image = store.load(this.#variantName(variant));
+    if (image !== undefined && image.held > this.#held) {
+      if (this.#held > 0) this.flush();
+      this.#adopt(image);
+    }
+    this.stats.milliseconds += performance.now() - began;
+  }
+
+  /** The layout of the one memory is part of all code. */
+  #variantName(variant: string): string {
+    return `${this.#memoryPages} ${variant}`;
+  }
+
+  /** Begins with the code of another run, unless it was made from other bytes. */
+  #adopt(image: CodeImage): void {
+    const { code, flags, memory } = this.#parts;
+    try {
+      for (const [i, page] of image.pages.entries()) {
+        if (pageHash(code.block(page * PAGE_SIZE).bytes) !== image.pageHashes[i]!) return;
+      }
+    } catch (error) {
+      if (error instanceof GuestFault) return;
+      throw error;
+    }
+    if (!flags.adopt(image.flags)) return;
+    this.#cells.clear();
+    for (const [i, pc] of image.cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
+    this.#nextCell = CELLS + CELL_SIZE * image.cells.length;
+    memory.i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
+    const { table } = this.#hostSide();
+    while (image.slots > table.length) table.grow(table.length);
+    this.#modules = [...image.modules];
+    for (const module of image.modules)
+      for (let i = 0; i < module.slots; i++) this.#asleep[module.firstSlot + i] = module;
+    this.#nextSlot = image.slots;
+    this.#held = image.held;
+    this.stats.restored += image.held;
+    for (const page of image.pages) this.#pages.add(page);
+    for (const [i, pc] of image.blocks.entries()) this.#blocks.set(pc, pc + image.blockSizes[i]!);
+    for (const { start, also } of image.functions)
+      this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
+    this.#exitPcs = [...image.exitPcs];
+    this.#exitUndone = [];
+    this.#exitTold = [];
+    for (let i = 0; i < image.exitPcs.length; i++) {
+      this.#exitUndone.push(image.exits[2 * i]!);
+      this.#exitTold.push(image.exits[2 * i + 1] === 1);
+    }
+    this.#exitBlocks = new Array<Block | undefined>(image.exitPcs.length).fill(undefined);
+    for (const [i, pc] of image.entryPcs.entries())
+      this.#register(pc, { slot: image.entries[2 * i]!, number: image.entries[2 * i + 1]! });
+    this.#news = false;
+  }
+
+  /** Instantiates the module that is to fill a slot, if it has not been. A program runs little of what earlier ones needed. */
+  #awake(slot: number): void {
+    const module = this.#asleep[slot];
+    if (module === undefined) return;
+    const began = performance.now();
+    const { bytes, firstSlot, slots } = module;
+    for (let i = 0; i < slots; i++) this.#asleep[firstSlot + i] = undefined;
+    void new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#hostSide().imports);
+    this.stats.milliseconds += performance.now() - began;
+  }
+
+  keep(): void {
+    const store = this.#store;
+    const { variant } = this.#watch;
+    if (store === undefined || variant === undefined) return;
+    this.#compileRest();
+    if (!this.#news) return;
+    store.save(this.#variantName(variant), this.#image());
+    this.#news = false;
+  }
+
+  /** Compiles what was executed but not often enough for this run's sake. */
+  #compileRest(): void {
+    const { code, isa } = this.#parts;
+    const pcs: number[] = [];
+    for (const block of code.blocks()) {
+      const { heat } = block;
+      for (let i = 0; i < heat.length; i++) {
+        if (heat[i]! <= 0) continue;
+        pcs.push(block.number * BLOCK_SIZE + i * isa.quantum);
+      }
+    }
+    const rest = this.#uncovered(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
+    // The next run is to gain from this one, but nobody should wait for that longer than for the program.
+    const now = performance.now();
+    if (rest.length > 0) this.#compile(rest, now + (now - this.#began) * this.#policy.restShare);
+  }
+
+  /** Those addresses that no compiled block holds: one in the middle of a block was come back to, and is no reason to cut the block. */
+  #uncovered(pcs: readonly number[]): number[] {
+    const starts = Float64Array.from(this.#blocks.keys()).sort();
+    /** For each start: where the furthest of the blocks ends that begin there or before. */
+    const ends: number[] = [];
+    let furthest = 0;
+    for (const start of starts) {
+      furthest = Math.max(furthest, this.#blocks.get(start)!);
+      ends.push(furthest);
+    }
+    let i = 0;
+    return [...pcs]
+      .sort((a, b) => a - b)
+      .filter((pc) => {
+        while (i < starts.length && starts[i]! <= pc) i++;
+        return i === 0 || ends[i - 1]! <= pc;
+      });
+  }
+
+  #image(): CodeImage {
+    const { code, flags } = this.#parts;
+    const pages = [...this.#pages];
+    const entries = [...this.#byPc];
+    const inUse = new Set(entries.map(([, { slot }]) => slot));
+    const used = ({ firstSlot, slots }: CodeModule): boolean => {
+      for (let i = 0; i < slots; i++) if (inUse.has(firstSlot + i)) return true;
+      return false;
+    };
+    return {
+      modules: this.#modules.filter(used),
+      slots: this.#nextSlot,
+      held: this.#held,
+      entryPcs: Float64Array.from(entries, ([pc]) => pc),
+      entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
+      cells: Float64Array.from(this.#cells.keys()),
+      exitPcs: Float64Array.from(this.#exitPcs),
+      exits: Int32Array.from(this.#exitUndone.flatMap((undone, i) => [undone, this.#exitTold[i] === true ? 1 : 0])),
+      blocks: Float64Array.from(this.#blocks.keys()),
+      blockSizes: Int32Array.from([...this.#blocks].map(([pc, end]) => end - pc)),
+      functions: [...this.#units].map(([start, { also }]) => ({ start, also })),
+      pages: Float64Array.from(pages),
+      pageHashes: Int32Array.from(pages, (page) => pageHash(code.block(page * PAGE_SIZE).bytes)),
+      flags: flags.numbered(),
+    };
   }
 
   takeTold(): boolean {
@@ -233,7 +398,7 @@ class JitCompiler implements Compiler {
     if (heat + 1 < threshold) return false;
     if (heat + 1 === threshold) this.#pending.push(pc);
     if (this.#arrivals < warmUp) return false;
-    if (heat + 1 === urgent || (heat > urgent && this.#host === undefined))
+    if (heat + 1 === urgent || (heat > urgent && this.stats.modules === 0))
       this.#compile(this.#takePending(Math.min(threshold, urgent >> 1)));
     else if (this.#pending.length >= batchAddresses) this.#compile(this.#takePending(0));
     return block.heat[index]! < 0;
@@ -278,6 +443,10 @@ class JitCompiler implements Compiler {
     this.#byPc.clear();
     this.#units.clear();
     this.#pages.clear();
+    this.#blocks.clear();
+    this.#modules = [];
+    this.#asleep = [];
+    this.#news = false;
     const { i32 } = this.#parts.memory;
     for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;
     for (let i = 0; i < this.#nextSlot; i++) this.#host?.table.set(i, null);
@@ -315,7 +484,8 @@ class JitCompiler implements Compiler {
       cell = this.#nextCell;
       this.#nextCell += CELL_SIZE;
       this.#cells.set(pc, cell);
-      this.#link(cell, this.#byPc.get(pc));
+      const entry = this.#byPc.get(pc);
+      this.#link(cell, entry !== undefined && this.#asleep[entry.slot] === undefined ? entry : undefined);
     }
     return cell;
   }
@@ -372,8 +542,9 @@ class JitCompiler implements Compiler {
     return plan(start, also, pcs, blocks, resumes);
   }
 
-  /** Never arrived at by the evaluator. */
+  /** Never arrived at by the evaluator, in this run or those before it whose code this one has. */
   #isCold(pc: number): boolean {
+    if (this.#blocks.has(pc)) return false;
     try {
       const { code } = this.#parts;
       return code.block(pc).heat[code.index(pc)] === 0;
@@ -396,8 +567,8 @@ class JitCompiler implements Compiler {
     return out;
   }
 
-  /** Compiles the functions of some addresses and those that they call, in modules of a certain size. */
-  #compile(pcs: readonly number[]): void {
+  /** Compiles the functions of some addresses and those that they call, in modules of a certain size, `until` it is so late. */
+  #compile(pcs: readonly number[], until = Number.POSITIVE_INFINITY): void {
     const began = performance.now();
     if (this.#held > this.#policy.cacheInstructions) this.flush();
     /** By start of the function: it may have been arrived at in its middle, in several places, and call itself. */
@@ -421,6 +592,7 @@ class JitCompiler implements Compiler {
         if (!this.#build(plans)) break;
         plans = [];
         size = 0;
+        if (performance.now() > until) break;
       } else for (const callee of this.#callees(made)) if (!wanted.has(this.#extentOf(callee).start)) want(callee);
     }
     this.#build(plans);
@@ -444,11 +616,7 @@ class JitCompiler implements Compiler {
 
   #makeModule(plans: readonly Plan[]): void {
     const { isa } = this.#parts;
-    const near = new Map<number, { index: number; entry: number }>();
-    for (const [i, p] of plans.entries())
-      for (const [k, pc] of p.entries.entries()) near.set(pc, { index: FIRST_UNIT + i, entry: k + 1 });
     const links = {
-      near: (pc: number) => near.get(pc),
       cell: (pc: number) => this.#cell(pc),
       exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
     };
@@ -470,15 +638,27 @@ class JitCompiler implements Compiler {
     void new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
     for (const [i, p] of plans.entries()) {
       const slot = tableStart + i;
-      for (const [k, pc] of p.entries.entries()) this.#register(pc, { slot, number: k + 1 });
-      for (const block of p.blocks)
+      for (const [k, pc] of p.entries.entries()) {
+        const entry = { slot, number: k + 1 };
+        this.#register(pc, entry);
+        this.#linkTo(pc, entry);
+      }
+      for (const block of p.blocks) {
+        const last = block.items.at(-1);
+        if (last !== undefined)
+          this.#blocks.set(block.pc, last.pc + last.instruction.length + (last.slot?.length ?? 0));
         for (const item of block.items) {
           this.#pages.add(Math.floor(item.pc / PAGE_SIZE));
           this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));
         }
+      }
       this.#held += p.instructions;
       this.stats.units++;
       this.stats.instructions += p.instructions;
+    }
+    if (this.#store !== undefined) {
+      this.#modules.push({ bytes, firstSlot: tableStart, slots: plans.length });
+      this.#news = true;
     }
     this.stats.modules++;
     this.stats.bytes += bytes.length;
@@ -489,6 +669,10 @@ class JitCompiler implements Compiler {
     const { code } = this.#parts;
     code.block(pc).heat[code.index(pc)] = -this.#entries.length;
     this.#entries.push(entry);
+  }
+
+  /** Lets compiled code go to an entry by itself. */
+  #linkTo(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#link(cell, entry);
     this.#cacheJump(pc, entry);

@@ -3,7 +3,7 @@
 // compiles a wrapper for each host function in each module that imports it (three milliseconds a module).
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
+import { FLAGS_KIND, JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
 import { emitJumpHash } from './jumps.ts';
 import { HELPER_TYPES } from './runtime.ts';
@@ -93,7 +93,14 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       } else code.i32(0);
       code.get(1);
     } else for (let p = 0; p < parameters.length; p++) code.get(p);
-    code.call(i);
+    if (name === 'flags') {
+      // Mostly there are none: the host is not to be called for that.
+      code.i32(0);
+      code.memory(OP.i32_load, FLAGS_KIND);
+      code.if();
+      code.call(i);
+      code.end();
+    } else code.call(i);
     return { type: n + i, body: code.body(), name };
   });
   return assemble({

@@ -21,6 +21,17 @@ const own = (name: string, offset: number): Register => ({ name, type: 'i32', of
 type Binary = Extract<Uop, { op: 'binary' }>;
 type Compare = Extract<Uop, { op: 'compare' }>;
 
+/** What flags are made of: a value of the instruction's, or a flag as it was. */
+interface Leaf {
+  readonly temp?: number;
+  readonly register?: Register;
+}
+
+interface PutOff {
+  readonly number: number;
+  readonly leaves: readonly Leaf[];
+}
+
 export class Flags {
   readonly registers: FlagRegisters;
   /** Number of the recipe, 0 where the flags are current. */
@@ -38,42 +49,50 @@ export class Flags {
     this.#putOff = putOff;
   }
 
-  rewrite(list: OpList): Rewritten {
+  /** @param source the instruction's own list, of which `list` is what it is with the recipes written out */
+  rewrite(list: OpList, source: OpList): Rewritten {
     let found = this.#cache.get(list);
     if (found === undefined) {
-      found = this.#rewrite(list);
+      found = this.#rewrite(list, source);
       this.#cache.set(list, found);
     }
     return found;
   }
 
-  #rewrite(list: OpList): Rewritten {
+  #rewrite(list: OpList, source: OpList): Rewritten {
     const { all } = this.registers;
     const values = new Map<Register, number>();
     for (const uop of list.ops) if (uop.op === 'set' && all.includes(uop.register)) values.set(uop.register, uop.value);
     if (values.size === 0) return { list: this.#readConditions(list), flags: 'none' };
     const out = new Extended(list);
-    const recipe = this.#recipe(list, values);
+    const recipe = this.#recorded(source) ?? this.#recipe(list, values);
     if (recipe === undefined) out.set(this.kind, out.constant(0n));
     else {
       for (const [i, leaf] of recipe.leaves.entries()) {
         const value = leaf.temp ?? out.get(leaf.register!);
         out.set(this.inputs[i]!, out.types[value] === 'i32' ? out.extend(value) : value);
       }
-      out.set(this.kind, out.constant(BigInt(this.#putOff.numberOf(recipe.list))));
+      out.set(this.kind, out.constant(BigInt(recipe.number)));
     }
     this.#setConditions(out, values);
     return { list: out.finish(), flags: recipe === undefined ? 'eager' : 'deferred' };
   }
 
+  /** The recipe that was recorded, if it makes all flags. */
+  #recorded(source: OpList): PutOff | undefined {
+    const flags = source.ops.filter((uop) => uop.op === 'flags');
+    const sets = source.ops.some((uop) => uop.op === 'set' && this.registers.all.includes(uop.register));
+    const [uop] = flags;
+    if (uop?.op !== 'flags' || flags.length > 1 || sets) return undefined;
+    const { number, setsAll } = this.#putOff.of(uop.recipe);
+    return setsAll ? { number, leaves: uop.inputs.map((temp) => ({ temp })) } : undefined;
+  }
+
   /** The operations that make the flags of a few inputs; undefined where it takes too many or what cannot be kept. */
-  #recipe(
-    list: OpList,
-    values: ReadonlyMap<Register, number>,
-  ): { leaves: { temp?: number; register?: Register }[]; list: OpList } | undefined {
+  #recipe(list: OpList, values: ReadonlyMap<Register, number>): PutOff | undefined {
     const wanted = new Set<number>(values.values());
     const slice: Uop[] = [];
-    const leaves: { temp?: number; register?: Register }[] = [];
+    const leaves: Leaf[] = [];
     for (let i = list.ops.length - 1; i >= 0; i--) {
       const uop = list.ops[i]!;
       if (!('dst' in uop) || !wanted.has(uop.dst)) continue;
@@ -98,7 +117,8 @@ export class Flags {
     }
     for (const uop of slice.reverse()) out.push(uop);
     for (const [register, value] of [...values, ...kept]) out.set(register, value);
-    return { leaves, list: { ...out.finish(), accesses: false, stores: false, traps: false, branches: false } };
+    const made = { ...out.finish(), accesses: false, stores: false, traps: false, branches: false };
+    return { leaves, number: this.#putOff.numberOf(made) };
   }
 
   #setConditions(out: Extended, values: ReadonlyMap<Register, number>): void {

@@ -26,6 +26,3 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   flags: 8,
   tell: 9,
 };
-
-/** Index of a module's first unit. */
-export const FIRST_UNIT = HELPERS.length;

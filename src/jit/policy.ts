@@ -25,6 +25,8 @@ export interface Policy {
   readonly maxBlocks: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;
+  /** Where code is kept: how long compiling the rest of what was executed may take when a run is over, by the time of the run. */
+  readonly restShare: number;
   /** Instructions after which compiled code is left, so that V8 can put better code in its place. */
   readonly slice: number;
 }
@@ -42,5 +44,6 @@ export const POLICY: Policy = {
   prunings: 6,
   maxBlocks: 1200,
   cacheInstructions: 600_000,
+  restShare: 1,
   slice: 4_000_000,
 };

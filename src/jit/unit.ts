@@ -33,8 +33,6 @@ const DEPTH = 2;
 
 /** What a unit can call and jump to by name. */
 export interface Links {
-  /** Index of the WebAssembly function and number of the entry, when `pc` is compiled in the same module. */
-  near(pc: number): { readonly index: number; readonly entry: number } | undefined;
   /** A number, never 0, for leaving at `pc` after so many of a block's instructions; `told` where the observer knows of the one at `pc`. */
   exit(pc: number, block: Block, executed: number, told: boolean): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
@@ -506,31 +504,23 @@ export class Unit implements Surroundings {
     const { code } = this;
     this.#store(this.#dirtyNow);
     this.#guardDepth(() => this.#word(pc));
-    const near = this.#links.near(pc);
-    if (near !== undefined) {
-      code.i32(near.entry);
-      code.get(LEFT_BUDGET);
-      this.#pushDepth();
-      code.call(near.index);
-    } else {
-      const cell = this.#links.cell(pc);
-      code.i32(0);
-      code.memory(OP.i32_load, cell);
-      code.i32(0);
-      code.op(OP.i32_lt_s);
-      code.if();
-      this.#word(pc);
-      code.get(LEFT_BUDGET);
-      code.op(OP.return);
-      code.end();
-      code.i32(0);
-      code.memory(OP.i32_load, cell + 4);
-      code.get(LEFT_BUDGET);
-      this.#pushDepth();
-      code.i32(0);
-      code.memory(OP.i32_load, cell);
-      code.callIndirect(UNIT_TYPE);
-    }
+    const cell = this.#links.cell(pc);
+    code.i32(0);
+    code.memory(OP.i32_load, cell);
+    code.i32(0);
+    code.op(OP.i32_lt_s);
+    code.if();
+    this.#word(pc);
+    code.get(LEFT_BUDGET);
+    code.op(OP.return);
+    code.end();
+    code.i32(0);
+    code.memory(OP.i32_load, cell + 4);
+    code.get(LEFT_BUDGET);
+    this.#pushDepth();
+    code.i32(0);
+    code.memory(OP.i32_load, cell);
+    code.callIndirect(UNIT_TYPE);
     this.#afterCall(next, go);
   }
 

@@ -138,14 +138,14 @@ export class Usages {
     const list = instruction.writtenOut;
     let usage = this.#cache.get(list);
     if (usage === undefined) {
-      usage = this.#make(list);
+      usage = this.#make(list, instruction.list);
       this.#cache.set(list, usage);
     }
     return usage;
   }
 
-  #make(original: OpList): Usage {
-    const rewritten = this.flags?.rewrite(original) ?? { list: original, flags: 'none' };
+  #make(original: OpList, source: OpList): Usage {
+    const rewritten = this.flags?.rewrite(original, source) ?? { list: original, flags: 'none' };
     const { list } = rewritten;
     const reads = new Array<RegisterSet>(list.temps.length).fill(NOTHING);
     const always = new RegisterSet();

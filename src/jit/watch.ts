@@ -27,6 +27,11 @@ export class Watch {
   observer: Observer | undefined;
   counter: Counter | undefined;
   stopInCallSlots = false;
+  /**
+   * In which way code is compiled now: the same for runs whose code looks at the same words; undefined where it has numbers that only
+   * this run knows.
+   */
+  variant: string | undefined = '';
   /** By address: where its word stands. */
   readonly #stops = new Map<number, number>();
   readonly #regions = new Map<Region, number>();
@@ -56,7 +61,9 @@ export class Watch {
     this.stopInCallSlots = wanted.stopInCallSlots;
     this.observer = wanted.observer;
     this.counter = wanted.counter;
+    const words = this.#stops.size + this.#regions.size;
     const { unseen, possible } = this.#setBreakpoints(wanted.breakpoints, compiled);
+    if (stale || this.#stops.size + this.#regions.size !== words) this.variant = this.#variant();
     return { stale: stale || unseen, possible };
   }
 
@@ -87,6 +94,11 @@ export class Watch {
         possible &&= turnOn(this.#stops, pc, () => compiled(Math.floor(pc / PAGE_SIZE)));
     } else if (wanted !== undefined) possible = turnOn(this.#regions, wanted, () => true);
     return { unseen, possible };
+  }
+
+  #variant(): string | undefined {
+    if (this.observes || this.counts || this.#regions.size > 0) return undefined;
+    return `${this.stopInCallSlots ? 'slots ' : ''}${[...this.#stops.keys()].join(' ')}`;
   }
 
   /** Where the words stand that decide whether to stop before an instruction: none for most. */

@@ -210,22 +210,31 @@ export function writtenOut(list: OpList): OpList {
   return { ...list, ops, temps };
 }
 
-/** An operation of a recipe over other temporaries. */
-function withTemps(uop: RecipeOp, of: (temp: Temp) => Temp): Uop {
-  switch (uop.op) {
-    case 'const':
-      return { ...uop, dst: of(uop.dst) };
-    case 'set':
-      return { ...uop, value: of(uop.value) };
-    case 'binary':
-    case 'compare':
-      return { ...uop, dst: of(uop.dst), a: of(uop.a), b: of(uop.b) };
-    case 'unary':
-    case 'wrap':
-    case 'extendS':
-    case 'extendU':
-      return { ...uop, dst: of(uop.dst), a: of(uop.a) };
-    case 'select':
-      return { ...uop, dst: of(uop.dst), when: of(uop.when), a: of(uop.a), b: of(uop.b) };
+/** The list with its temporaries numbered in the order of their appearance, and no others: alike for lists that do alike. */
+export function compacted(list: OpList): OpList {
+  const numbers = new Map<Temp, Temp>();
+  const temps: Type[] = [];
+  const of = (temp: Temp): Temp => {
+    let number = numbers.get(temp);
+    if (number === undefined) {
+      number = temps.push(list.temps[temp]!) - 1;
+      numbers.set(temp, number);
+    }
+    return number;
+  };
+  return { ...list, ops: list.ops.map((uop) => withTemps(uop, of)), temps };
+}
+
+/** Fields of operations that are temporaries, where they are numbers. */
+const TEMPS = ['dst', 'a', 'b', 'when', 'hi', 'lo', 'divisor', 'address', 'value', 'target', 'inputs', 'args'];
+
+/** An operation over other temporaries. */
+function withTemps<U extends Uop>(uop: U, of: (temp: Temp) => Temp): U {
+  const renamed: Record<string, unknown> = { ...uop };
+  for (const field of TEMPS) {
+    const temps = renamed[field];
+    if (typeof temps === 'number') renamed[field] = of(temps);
+    else if (Array.isArray(temps)) renamed[field] = temps.map(of);
   }
+  return renamed as U;
 }

@@ -1,37 +1,13 @@
 // Worker threads, in the bundle that is shipped: the result must not depend on their number.
+
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { makeBundle } from '../support/bundle.ts';
 import { fixturePath } from '../support/fixtures.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TIMEOUT = 120_000;
-
-let dir: string;
-let bin: string;
-
-beforeAll(() => {
-  // Below node_modules, where the packages that are not bundled are found.
-  const cache = join(ROOT, 'node_modules', '.cache');
-  mkdirSync(cache, { recursive: true });
-  dir = mkdtempSync(join(cache, 'safepoint-jobs-'));
-  bin = join(dir, 'bin.mjs');
-  buildSync({
-    entryPoints: [join(ROOT, 'cli', 'bin.ts')],
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    outfile: bin,
-    logLevel: 'warning',
-  });
-});
-
-afterAll(() => rmSync(dir, { recursive: true }));
+const { bin, remove } = makeBundle();
+afterAll(remove);
 
 /** The document of a command with so many workers, without what says how long it took: each worker has some calls to make for itself. */
 function document(jobs: number, status: number, ...args: string[]): Record<string, unknown> {

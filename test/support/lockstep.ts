@@ -6,6 +6,7 @@ import type { MakeCompiler } from '../../src/engine/compiler.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { GoProgram, NotGoError } from '../../src/goruntime/program.ts';
 import { type CompilerStats, type FunctionExtents, jit } from '../../src/jit/compiler.ts';
+import type { CodeStore } from '../../src/jit/image.ts';
 import type { Policy } from '../../src/jit/policy.ts';
 import { abiFor } from '../../src/linux/abi/index.ts';
 import { vfsKernel } from '../../src/linux/calls/files.ts';
@@ -73,6 +74,8 @@ export interface LockstepOptions {
   readonly every: number;
   readonly until: number;
   readonly policy?: Partial<Policy>;
+  /** Code of an earlier run to begin with. */
+  readonly store?: CodeStore;
 }
 
 /** Runs a program under both engines. */
@@ -91,6 +94,7 @@ export function lockstep(options: LockstepOptions): Agreement {
       jit({
         extents,
         policy,
+        store: options.store,
         onStats: (s) => {
           stats = s;
         },

@@ -1,0 +1,148 @@
+// Compiled code from run to run: files in the user's cache, one for each program and way of compiling it. What cannot be read or written
+// is done without: a cache is never a reason to fail.
+
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deserialize, serialize } from 'node:v8';
+import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
+
+/** Bytes of all files together at which the oldest are removed. */
+const MOST = 512 * 1024 * 1024;
+const SUFFIX = '.code';
+
+/** Whether the user wants code to be kept. */
+export const codeIsKept = (): boolean => process.env.SAFEPOINT_CACHE !== 'off';
+
+/** Where code is kept: `SAFEPOINT_CACHE`, or what the XDG base directory specification says; undefined where it is `off`. */
+function directory(): string | undefined {
+  const { SAFEPOINT_CACHE, XDG_CACHE_HOME } = process.env;
+  if (!codeIsKept()) return undefined;
+  if (SAFEPOINT_CACHE !== undefined && SAFEPOINT_CACHE !== '') return SAFEPOINT_CACHE;
+  return join(
+    XDG_CACHE_HOME !== undefined && XDG_CACHE_HOME !== '' ? XDG_CACHE_HOME : join(homedir(), '.cache'),
+    'safepoint',
+  );
+}
+
+/** Changes with what makes the code: this very build, and the V8 whose format the files have. Undefined where we run from sources. */
+function build(): string | undefined {
+  const file = fileURLToPath(import.meta.url);
+  if (file.endsWith('.ts')) return undefined;
+  const { size, mtimeMs } = statSync(file);
+  return `${file} ${size} ${mtimeMs} ${process.version} ${process.arch}`;
+}
+
+/** A name for a text: two hashes of it (FNV-1a), which need not be the best, for the file has the text itself. */
+function fileName(text: string): string {
+  const hash = (h: number): string => {
+    for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+    return (h >>> 0).toString(16).padStart(8, '0');
+  };
+  return hash(0x811c9dc5) + hash(0x2b7e1516);
+}
+
+// A file is the length of what describes the image, this description as V8 serialises it, and the modules' bytes one after another:
+// most modules are never looked at by a run, and are not copied.
+
+function encode(image: CodeImage, identity: string): Uint8Array {
+  const modules = image.modules.map(({ bytes, firstSlot, slots }) => ({ length: bytes.length, firstSlot, slots }));
+  const description = serialize({ ...image, modules, identity });
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(description.length);
+  return Buffer.concat([length, description, ...image.modules.map(({ bytes }) => bytes)]);
+}
+
+type Described = Omit<CodeImage, 'modules'> & {
+  readonly modules: readonly (Omit<CodeModule, 'bytes'> & { readonly length: number })[];
+  readonly identity: string;
+};
+
+/** @throws RangeError for a file that is damaged, or has the name of another */
+function decode(file: Buffer, identity: string): CodeImage {
+  let at = 4 + file.readUInt32LE(0);
+  const described = deserialize(file.subarray(4, at)) as Described;
+  const bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length);
+  const modules = described.modules.map(({ length, firstSlot, slots }) => {
+    at += length;
+    return { bytes: bytes.subarray(at - length, at), firstSlot, slots };
+  });
+  if (at !== file.length || described.identity !== identity) throw new RangeError('another file');
+  return { ...described, modules };
+}
+
+class DiskCodeStore implements CodeStore {
+  readonly #directory: string;
+  readonly #identity: string;
+
+  constructor(directory: string, identity: string) {
+    this.#directory = directory;
+    this.#identity = identity;
+  }
+
+  #identified(variant: string): { readonly identity: string; readonly file: string } {
+    const identity = `${this.#identity}\n${variant}`;
+    return { identity, file: join(this.#directory, `${fileName(identity)}${SUFFIX}`) };
+  }
+
+  load(variant: string): CodeImage | undefined {
+    const { identity, file } = this.#identified(variant);
+    try {
+      const image = decode(readFileSync(file), identity);
+      const now = new Date();
+      utimesSync(file, now, now);
+      return image;
+    } catch {
+      return undefined;
+    }
+  }
+
+  save(variant: string, image: CodeImage): void {
+    const { identity, file } = this.#identified(variant);
+    const partial = `${file}.${process.pid}`;
+    try {
+      mkdirSync(this.#directory, { recursive: true });
+      writeFileSync(partial, encode(image, identity));
+      renameSync(partial, file);
+      this.#prune();
+    } catch {
+      try {
+        rmSync(partial, { force: true });
+      } catch {
+        // There is nothing to remove where nothing could be written.
+      }
+    }
+  }
+
+  /** Removes what was used longest ago where there is too much. */
+  #prune(): void {
+    const files = readdirSync(this.#directory).filter((name) => name.endsWith(SUFFIX));
+    const stats = files.map((name) => {
+      const path = join(this.#directory, name);
+      const { size, mtimeMs } = statSync(path);
+      return { path, size, mtimeMs };
+    });
+    let total = stats.reduce((sum, { size }) => sum + size, 0);
+    for (const { path, size } of stats.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
+      if (total <= MOST) return;
+      rmSync(path, { force: true });
+      total -= size;
+    }
+  }
+}
+
+/** Bytes of a program that tell it from others: its headers, and what Go's linker puts behind them, the build ID. */
+const HEAD = 4096;
+
+/**
+ * Where the compiled code of a program is kept; undefined where none is to be. That the program is the very same need not be certain
+ * here: code is taken over only where the pages that it was made from are the same.
+ */
+export function codeStoreFor(program: Uint8Array): CodeStore | undefined {
+  const where = directory();
+  const made = build();
+  if (where === undefined || made === undefined) return undefined;
+  const head = Buffer.from(program.subarray(0, HEAD)).toString('latin1');
+  return new DiskCodeStore(where, `${made} ${program.length} ${head}`);
+}

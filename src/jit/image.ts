@@ -1,0 +1,54 @@
+// What was compiled, as data: kept when a run ends, for the next run of the same program to begin with.
+//
+// Compiled code has addresses of link cells, numbers of exits and slots of the table in it. They are handed out from the beginning
+// whenever everything is dropped, so an image is taken over whole, by a compiler that holds nothing.
+
+import type { NumberedList } from '../engine/flags.ts';
+
+/** A module and the slots of the table that it fills when it is instantiated. */
+export interface CodeModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly firstSlot: number;
+  readonly slots: number;
+}
+
+export interface CodeImage {
+  /** Those modules of which something is still in use. */
+  readonly modules: readonly CodeModule[];
+  /** How many slots are taken. */
+  readonly slots: number;
+  /** Guest instructions that the modules hold. */
+  readonly held: number;
+  /** Where control can come in: address, slot and number of each entry. */
+  readonly entryPcs: Float64Array;
+  readonly entries: Int32Array;
+  /** Addresses that link cells stand for, from the first cell on. */
+  readonly cells: Float64Array;
+  /** By number of the exit: the address, how many instructions were not executed, and whether the observer was told. */
+  readonly exitPcs: Float64Array;
+  readonly exits: Int32Array;
+  /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
+  readonly blocks: Float64Array;
+  readonly blockSizes: Int32Array;
+  /** Of each function that was compiled: its start and at which addresses it is to be entered besides. */
+  readonly functions: readonly { readonly start: number; readonly also: readonly number[] }[];
+  /** Pages that the code was compiled from, by number, and hashes of their bytes. */
+  readonly pages: Float64Array;
+  readonly pageHashes: Int32Array;
+  /** What the numbers of flags that are put off mean. */
+  readonly flags: readonly NumberedList[];
+}
+
+/** Where images are kept: one for each way in which code can be compiled, which `variant` names. The program is the store's own. */
+export interface CodeStore {
+  load(variant: string): CodeImage | undefined;
+  save(variant: string, image: CodeImage): void;
+}
+
+/** Of a page's bytes: FNV-1a by words. */
+export function pageHash(bytes: Uint8Array): number {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  let h = 0x811c9dc5 | 0;
+  for (let i = 0; i < words.length; i++) h = Math.imul(h ^ words[i]!, 0x01000193);
+  return h;
+}

@@ -1,0 +1,97 @@
+// Compiled code in the user's cache: the second run of a program begins with it; and nothing that is wrong with the cache is an error.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { makeBundle } from '../support/bundle.ts';
+import { fixturePath } from '../support/fixtures.ts';
+
+const { bin, remove } = makeBundle();
+const PROGRAM = fixturePath('hello', 'mips', '1.27');
+const TIMEOUT = 60_000;
+const folders: string[] = [];
+let cache: string;
+
+beforeEach(() => {
+  const folder = mkdtempSync(join(tmpdir(), 'safepoint-cache-'));
+  folders.push(folder);
+  cache = join(folder, 'of', 'code');
+});
+
+afterAll(() => {
+  remove();
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+/** Runs hello: what it printed, and how many instructions had been compiled before. */
+function run(where: NodeJS.ProcessEnv): { readonly stdout: string; readonly restored: number } {
+  const env = { ...process.env, ...where };
+  const done = spawnSync(process.execPath, [bin, 'run', '--stats', '-', PROGRAM], { encoding: 'utf8', env });
+  expect(done.status).toBe(0);
+  return { stdout: done.stdout, restored: JSON.parse(done.stderr).host.restored };
+}
+
+const files = (): string[] => readdirSync(cache).map((name) => join(cache, name));
+
+describe('compiled code in the cache', () => {
+  it(
+    'is what the second run of a program begins with',
+    () => {
+      const first = run({ SAFEPOINT_CACHE: cache });
+      expect(first.restored).toBe(0);
+      expect(files()).toHaveLength(1);
+      const second = run({ SAFEPOINT_CACHE: cache });
+      expect(second.restored).toBeGreaterThan(1000);
+      expect(second.stdout).toBe(first.stdout);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'lies where XDG_CACHE_HOME says if nothing else is said, and nowhere with SAFEPOINT_CACHE=off',
+    () => {
+      run({ SAFEPOINT_CACHE: 'off', XDG_CACHE_HOME: cache });
+      expect(existsSync(cache)).toBe(false);
+      run({ SAFEPOINT_CACHE: '', XDG_CACHE_HOME: cache });
+      expect(readdirSync(join(cache, 'safepoint'))).toHaveLength(1);
+    },
+    TIMEOUT,
+  );
+
+  it.each([
+    ['cut short', (file: string) => truncateSync(file, 5000)],
+    ['no image', (file: string) => writeFileSync(file, 'what is this')],
+    ['empty', (file: string) => truncateSync(file, 0)],
+    [
+      'the image of another program',
+      (file: string) => {
+        const bytes = readFileSync(file);
+        const at = bytes.indexOf(Buffer.from(`${process.version} `));
+        bytes[at + 1]! ^= 1;
+        writeFileSync(file, bytes);
+      },
+    ],
+  ])(
+    'is not used where the file is %s, and is made anew',
+    (_what, damage) => {
+      run({ SAFEPOINT_CACHE: cache });
+      const [file] = files();
+      damage(file!);
+      expect(run({ SAFEPOINT_CACHE: cache }).restored).toBe(0);
+      expect(run({ SAFEPOINT_CACHE: cache }).restored).toBeGreaterThan(1000);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is done without where it cannot be written',
+    () => {
+      const file = join(folders.at(-1)!, 'file');
+      writeFileSync(file, '');
+      expect(run({ SAFEPOINT_CACHE: file }).stdout).toBe(run({ SAFEPOINT_CACHE: 'off' }).stdout);
+    },
+    TIMEOUT,
+  );
+});

@@ -1,0 +1,140 @@
+// Compiled code from run to run: a run that begins with another's code executes the same instructions, and what does not fit is not used.
+
+import { describe, expect, it } from 'vitest';
+import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
+import type { CompilerStats } from '../../src/jit/compiler.ts';
+import { jit } from '../../src/jit/compiler.ts';
+import type { CodeImage, CodeStore } from '../../src/jit/image.ts';
+import { readElf } from '../../src/object/elf.ts';
+import { GOARCHES, loadFixture } from '../support/fixtures.ts';
+import { extentsOf, lockstep, start } from '../support/lockstep.ts';
+
+const RELEASE = '1.27';
+/** Nothing is compiled before the run has ended, and then all that was executed, however long that takes. */
+const LATE = { threshold: 1_000_000, restShare: Number.POSITIVE_INFINITY };
+
+class Kept implements CodeStore {
+  readonly images = new Map<string, CodeImage>();
+
+  load(variant: string): CodeImage | undefined {
+    return this.images.get(variant);
+  }
+
+  save(variant: string, image: CodeImage): void {
+    this.images.set(variant, structuredClone(image));
+  }
+
+  /** A store with the one image of this one, changed. */
+  with(change: (image: CodeImage) => Partial<CodeImage>): Kept {
+    const changed = new Kept();
+    for (const [variant, image] of this.images) changed.images.set(variant, { ...image, ...change(image) });
+    return changed;
+  }
+}
+
+/** Runs a program of the fixtures to its end with a store. */
+function run(
+  bytes: Uint8Array,
+  store: CodeStore,
+  policy = {},
+): { readonly instructions: number; readonly stats: CompilerStats } {
+  let stats: CompilerStats | undefined;
+  const onStats = (s: CompilerStats): void => {
+    stats = s;
+  };
+  const process = start(bytes, [], jit({ extents: extentsOf(readElf(bytes)), policy, onStats, store }));
+  expect(process.run()).toMatchObject({ kind: 'exit', status: 0 });
+  process.machine.keepCode();
+  return { instructions: process.machine.instructions, stats: stats! };
+}
+
+describe.each(GOARCHES)('%s', (goarch) => {
+  const bytes = loadFixture('hello', goarch, RELEASE);
+
+  it('a second run begins with what the first one executed, and leaves the evaluator next to nothing', () => {
+    const store = new Kept();
+    const first = run(bytes, store, LATE);
+    const second = run(bytes, store, LATE);
+    expect(first.stats).toMatchObject({ restored: 0 });
+    expect(first.stats.instructions).toBeGreaterThan(10_000);
+    expect(second.stats.restored).toBe(first.stats.instructions);
+    expect(second.instructions).toBe(first.instructions);
+    expect(second.stats.instructions).toBeLessThan(first.stats.instructions / 20);
+  });
+
+  it('the state is the same all the way as in the evaluator', () => {
+    const store = new Kept();
+    run(bytes, store, LATE);
+    const agreement = lockstep({ bytes, every: 1777, until: 500_000, store });
+    expect(agreement.parted).toBeUndefined();
+    expect(agreement.stats.restored).toBeGreaterThan(10_000);
+  });
+});
+
+describe('code of another run', () => {
+  const bytes = loadFixture('hello', 'amd64', RELEASE);
+  const other = loadFixture('calls', 'amd64', RELEASE);
+  const store = new Kept();
+  run(bytes, store, LATE);
+
+  it('is not used where the pages that it was compiled from have other bytes', () => {
+    const { pageHashes } = [...store.images.values()][0]!;
+    const changed = store.with(() => ({ pageHashes: pageHashes.map((hash, i) => (i === 7 ? hash + 1 : hash)) }));
+    expect(run(bytes, changed).stats.restored).toBe(0);
+    expect(
+      run(
+        other,
+        store.with(() => ({})),
+      ).stats.restored,
+    ).toBe(0);
+  });
+
+  it('is not used where its numbers of flags mean something else', () => {
+    const lists = [...store.images.values()][0]!.flags;
+    const twice = lists.map((list, i) => (i === 1 ? { ...list, number: lists[0]!.number } : list));
+    expect(
+      run(
+        bytes,
+        store.with(() => ({ flags: twice })),
+      ).stats.restored,
+    ).toBe(0);
+  });
+
+  it('grows by what a run with other arguments executes', () => {
+    const bench = loadFixture('bench', 'amd64', RELEASE);
+    const both = new Kept();
+    const session = (...args: string[]): number => {
+      const opened = Session.open(bench, { path: 'bench', args, codeStore: both, stdout: () => {}, stderr: () => {} });
+      expect(opened.run()).toMatchObject({ kind: 'exit', status: 0 });
+      opened.keepCode();
+      return [...both.images.values()][0]!.held;
+    };
+    const hello = session('hello');
+    const fannkuch = session('fannkuch');
+    expect(fannkuch).toBeGreaterThan(hello);
+  });
+
+  it('serves preempted runs as well, by what they watch', () => {
+    const calls = loadFixture('calls', 'mips', RELEASE);
+    const kept = new Kept();
+    const preempted = (): [SessionEnd, unknown, number] => {
+      const schedule = parseSchedule('every=1009');
+      const session = Session.open(calls, {
+        path: 'calls',
+        schedule,
+        codeStore: kept,
+        hostTimes: true,
+        stdout: () => {},
+      });
+      const end = session.run();
+      session.keepCode();
+      const { interrupts, host } = session.stats(end, 0);
+      return [end, interrupts, host!.restored];
+    };
+    const [end, interrupts, restored] = preempted();
+    expect(restored).toBe(0);
+    const again = preempted();
+    expect(again.slice(0, 2)).toEqual([end, interrupts]);
+    expect(again[2]).toBeGreaterThan(10_000);
+  });
+});
