@@ -8,7 +8,10 @@ import { main } from './main.ts';
 // Bytes of bytecode that a function runs before V8 optimises it. The start of a program executes thousands of different instructions
 // a few times each, and V8 would spend as long on optimising what decodes and evaluates them as the run takes: see test/bench/README.md.
 if (isMainThread) setFlagsFromString('--interrupt-budget=200000');
-setFlagsFromString('--wasm-lazy-validation');
+// The same for WebAssembly, by default 1,800,000: what is compiled in vain takes the processor from the program.
+if (isMainThread) setFlagsFromString('--wasm-tiering-budget=10000000');
+// A module is made of valid code, and only some of its functions run.
+if (isMainThread) setFlagsFromString('--wasm-lazy-validation');
 
 // The build makes one file of everything that this imports: worker threads begin here too, and find their own work there.
 if (isMainThread) process.exitCode = await main(process.argv.slice(2));

@@ -18,8 +18,9 @@ import {
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
+import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
-import { type CodeImage, type CodeModule, type CodeStore, pageHash } from './image.ts';
+import type { CodeImage, CodeModule, CodeStore } from './image.ts';
 import { jumpHash } from './jumps.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
@@ -111,12 +112,7 @@ class JitCompiler implements Compiler {
   #nextSlot = 0;
   /** Guest instructions that the modules hold. */
   #held = 0;
-  /** By number of the exit: the address, and how many of the instructions that are counted were not executed. Number 0 is none. */
-  #exitPcs: number[] = [0];
-  #exitUndone: number[] = [0];
-  /** And, where somebody watches: the block, and whether the observer was told of the instruction at the address. */
-  #exitBlocks: (Block | undefined)[] = [undefined];
-  #exitTold: boolean[] = [false];
+  readonly #exits = new Exits();
   #told = false;
   /** Arrivals so far. */
   #arrivals = 0;
@@ -189,11 +185,12 @@ class JitCompiler implements Compiler {
       let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
       if (exit !== 0) {
-        const undone = this.#exitUndone[exit]!;
+        const undone = this.#exits.undone(exit);
         left += undone;
-        state.pc = this.#exitPcs[exit]!;
-        this.#told = this.#exitTold[exit]!;
-        const block = this.#exitBlocks[exit];
+        state.pc = this.#exits.pc(exit);
+        const watched = this.#exits.watched(exit);
+        this.#told = watched?.told === true;
+        const block = watched?.block;
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
@@ -236,8 +233,9 @@ class JitCompiler implements Compiler {
   #adopt(image: CodeImage): void {
     const { code, flags, memory } = this.#parts;
     try {
-      for (const [i, page] of image.pages.entries()) {
-        if (pageHash(code.block(page * PAGE_SIZE).bytes) !== image.pageHashes[i]!) return;
+      for (let i = 0; i < image.pages.length; i++) {
+        const compiledFrom = image.pageBytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
+        if (Buffer.compare(code.block(image.pages[i]! * PAGE_SIZE).bytes, compiledFrom) !== 0) return;
       }
     } catch (error) {
       if (error instanceof GuestFault) return;
@@ -260,14 +258,7 @@ class JitCompiler implements Compiler {
     for (const [i, pc] of image.blocks.entries()) this.#blocks.set(pc, pc + image.blockSizes[i]!);
     for (const { start, also } of image.functions)
       this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
-    this.#exitPcs = [...image.exitPcs];
-    this.#exitUndone = [];
-    this.#exitTold = [];
-    for (let i = 0; i < image.exitPcs.length; i++) {
-      this.#exitUndone.push(image.exits[2 * i]!);
-      this.#exitTold.push(image.exits[2 * i + 1] === 1);
-    }
-    this.#exitBlocks = new Array<Block | undefined>(image.exitPcs.length).fill(undefined);
+    this.#exits.adopt(image.exitPcs, image.exitsUndone);
     for (const [i, pc] of image.entryPcs.entries())
       this.#register(pc, { slot: image.entries[2 * i]!, number: image.entries[2 * i + 1]! });
     this.#news = false;
@@ -334,6 +325,7 @@ class JitCompiler implements Compiler {
     const { code, flags } = this.#parts;
     const pages = [...this.#pages];
     const entries = [...this.#byPc];
+    const exits = this.#exits.all();
     const inUse = new Set(entries.map(([, { slot }]) => slot));
     const used = ({ firstSlot, slots }: CodeModule): boolean => {
       for (let i = 0; i < slots; i++) if (inUse.has(firstSlot + i)) return true;
@@ -346,13 +338,13 @@ class JitCompiler implements Compiler {
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
       cells: Float64Array.from(this.#cells.keys()),
-      exitPcs: Float64Array.from(this.#exitPcs),
-      exits: Int32Array.from(this.#exitUndone.flatMap((undone, i) => [undone, this.#exitTold[i] === true ? 1 : 0])),
+      exitPcs: exits.pcs,
+      exitsUndone: exits.undone,
       blocks: Float64Array.from(this.#blocks.keys()),
       blockSizes: Int32Array.from([...this.#blocks].map(([pc, end]) => end - pc)),
       functions: [...this.#units].map(([start, { also }]) => ({ start, also })),
       pages: Float64Array.from(pages),
-      pageHashes: Int32Array.from(pages, (page) => pageHash(code.block(page * PAGE_SIZE).bytes)),
+      pageBytes: Buffer.concat(pages.map((page) => code.block(page * PAGE_SIZE).bytes)),
       flags: flags.numbered(),
     };
   }
@@ -434,10 +426,7 @@ class JitCompiler implements Compiler {
     this.#held = 0;
     for (const block of this.#parts.code.blocks()) block.heat.fill(0);
     this.#entries = [undefined];
-    this.#exitPcs = [0];
-    this.#exitUndone = [0];
-    this.#exitBlocks = [undefined];
-    this.#exitTold = [false];
+    this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
     this.#byPc.clear();
@@ -492,10 +481,7 @@ class JitCompiler implements Compiler {
 
   #exit(pc: number, block: Block, executed: number, told: boolean): number {
     const undone = block.count - executed;
-    this.#exitUndone.push(undone);
-    this.#exitTold.push(told);
-    this.#exitBlocks.push(this.#watch.counts && undone > 0 ? block : undefined);
-    return this.#exitPcs.push(pc) - 1;
+    return this.#exits.add(pc, undone, { told, block: this.#watch.counts && undone > 0 ? block : undefined });
   }
 
   #link(cell: number, entry: Entry | undefined): void {

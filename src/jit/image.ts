@@ -24,17 +24,17 @@ export interface CodeImage {
   readonly entries: Int32Array;
   /** Addresses that link cells stand for, from the first cell on. */
   readonly cells: Float64Array;
-  /** By number of the exit: the address, how many instructions were not executed, and whether the observer was told. */
+  /** By number of the exit: the address, and how many of the instructions that are counted were not executed. */
   readonly exitPcs: Float64Array;
-  readonly exits: Int32Array;
+  readonly exitsUndone: Int32Array;
   /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;
   /** Of each function that was compiled: its start and at which addresses it is to be entered besides. */
   readonly functions: readonly { readonly start: number; readonly also: readonly number[] }[];
-  /** Pages that the code was compiled from, by number, and hashes of their bytes. */
+  /** Pages that the code was compiled from, by number, and their bytes, one after the other. */
   readonly pages: Float64Array;
-  readonly pageHashes: Int32Array;
+  readonly pageBytes: Uint8Array;
   /** What the numbers of flags that are put off mean. */
   readonly flags: readonly NumberedList[];
 }
@@ -43,12 +43,4 @@ export interface CodeImage {
 export interface CodeStore {
   load(variant: string): CodeImage | undefined;
   save(variant: string, image: CodeImage): void;
-}
-
-/** Of a page's bytes: FNV-1a by words. */
-export function pageHash(bytes: Uint8Array): number {
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
-  let h = 0x811c9dc5 | 0;
-  for (let i = 0; i < words.length; i++) h = Math.imul(h ^ words[i]!, 0x01000193);
-  return h;
 }

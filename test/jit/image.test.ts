@@ -78,8 +78,8 @@ describe('code of another run', () => {
   run(bytes, store, LATE);
 
   it('is not used where the pages that it was compiled from have other bytes', () => {
-    const { pageHashes } = [...store.images.values()][0]!;
-    const changed = store.with(() => ({ pageHashes: pageHashes.map((hash, i) => (i === 7 ? hash + 1 : hash)) }));
+    const { pageBytes } = [...store.images.values()][0]!;
+    const changed = store.with(() => ({ pageBytes: pageBytes.map((byte, i) => (i === 7777 ? byte ^ 1 : byte)) }));
     expect(run(bytes, changed).stats.restored).toBe(0);
     expect(
       run(
