@@ -47,7 +47,7 @@ function fileName(text: string): string {
 // most modules are never looked at by a run, and are not copied.
 
 function encode(image: CodeImage, identity: string): Uint8Array {
-  const modules = image.modules.map(({ bytes, firstSlot, slots }) => ({ length: bytes.length, firstSlot, slots }));
+  const modules = image.modules.map(({ bytes, ...module }) => ({ ...module, length: bytes.length }));
   const description = serialize({ ...image, modules, identity });
   const length = Buffer.alloc(4);
   length.writeUInt32LE(description.length);
@@ -64,9 +64,9 @@ function decode(file: Buffer, identity: string): CodeImage {
   let at = 4 + file.readUInt32LE(0);
   const described = deserialize(file.subarray(4, at)) as Described;
   const bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length);
-  const modules = described.modules.map(({ length, firstSlot, slots }) => {
+  const modules = described.modules.map(({ length, ...module }) => {
     at += length;
-    return { bytes: bytes.subarray(at - length, at), firstSlot, slots };
+    return { ...module, bytes: bytes.subarray(at - length, at) };
   });
   if (at !== file.length || described.identity !== identity) throw new RangeError('another file');
   return { ...described, modules };

@@ -17,6 +17,7 @@ import {
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
+import { Coverage } from './coverage.ts';
 import { driverModule, helperType, supportModule, unitType } from './driver.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
@@ -125,8 +126,7 @@ class JitCompiler implements Compiler {
   #modules: CodeModule[] = [];
   /** By slot: modules of another run that nothing of has been wanted yet. */
   #asleep: (CodeModule | undefined)[] = [];
-  /** Where compiled blocks begin, and where they end. */
-  readonly #blocks = new Map<number, number>();
+  readonly #coverage = new Coverage();
   /** The variant of code that was last looked for in the store. */
   #variant: string | undefined;
   /** Something was compiled that the store does not have. */
@@ -255,7 +255,7 @@ class JitCompiler implements Compiler {
     this.#held = image.held;
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
-    for (const [i, pc] of image.blocks.entries()) this.#blocks.set(pc, pc + image.blockSizes[i]!);
+    this.#coverage.adopt(image.blocks, image.blockSizes);
     for (const { start, also } of image.functions)
       this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
@@ -296,29 +296,12 @@ class JitCompiler implements Compiler {
         pcs.push(block.number * BLOCK_SIZE + i * isa.quantum);
       }
     }
-    const rest = this.#uncovered(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
+    // What is held in the middle of a block was come back to: no reason to cut the block.
+    const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
     // The next run is to gain from this one, but nobody should wait for that longer than for the program.
     const now = performance.now();
-    if (rest.length > 0) this.#compile(rest, now + (now - this.#began) * this.#policy.restShare);
-  }
-
-  /** Those addresses that no compiled block holds: one in the middle of a block was come back to, and is no reason to cut the block. */
-  #uncovered(pcs: readonly number[]): number[] {
-    const starts = Float64Array.from(this.#blocks.keys()).sort();
-    /** For each start: where the furthest of the blocks ends that begin there or before. */
-    const ends: number[] = [];
-    let furthest = 0;
-    for (const start of starts) {
-      furthest = Math.max(furthest, this.#blocks.get(start)!);
-      ends.push(furthest);
-    }
-    let i = 0;
-    return [...pcs]
-      .sort((a, b) => a - b)
-      .filter((pc) => {
-        while (i < starts.length && starts[i]! <= pc) i++;
-        return i === 0 || ends[i - 1]! <= pc;
-      });
+    if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions)
+      this.#compile(rest, now + (now - this.#began) * this.#policy.restShare);
   }
 
   #image(): CodeImage {
@@ -326,22 +309,24 @@ class JitCompiler implements Compiler {
     const pages = [...this.#pages];
     const entries = [...this.#byPc];
     const exits = this.#exits.all();
+    const blocks = this.#coverage.all();
     const inUse = new Set(entries.map(([, { slot }]) => slot));
     const used = ({ firstSlot, slots }: CodeModule): boolean => {
       for (let i = 0; i < slots; i++) if (inUse.has(firstSlot + i)) return true;
       return false;
     };
+    const modules = this.#modules.filter(used);
     return {
-      modules: this.#modules.filter(used),
+      modules,
       slots: this.#nextSlot,
-      held: this.#held,
+      held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
       cells: Float64Array.from(this.#cells.keys()),
       exitPcs: exits.pcs,
       exitsUndone: exits.undone,
-      blocks: Float64Array.from(this.#blocks.keys()),
-      blockSizes: Int32Array.from([...this.#blocks].map(([pc, end]) => end - pc)),
+      blocks: blocks.starts,
+      blockSizes: blocks.sizes,
       functions: [...this.#units].map(([start, { also }]) => ({ start, also })),
       pages: Float64Array.from(pages),
       pageBytes: Buffer.concat(pages.map((page) => code.block(page * PAGE_SIZE).bytes)),
@@ -432,7 +417,7 @@ class JitCompiler implements Compiler {
     this.#byPc.clear();
     this.#units.clear();
     this.#pages.clear();
-    this.#blocks.clear();
+    this.#coverage.clear();
     this.#modules = [];
     this.#asleep = [];
     this.#news = false;
@@ -530,7 +515,7 @@ class JitCompiler implements Compiler {
 
   /** Never arrived at by the evaluator, in this run or those before it whose code this one has. */
   #isCold(pc: number): boolean {
-    if (this.#blocks.has(pc)) return false;
+    if (this.#coverage.begins(pc)) return false;
     try {
       const { code } = this.#parts;
       return code.block(pc).heat[code.index(pc)] === 0;
@@ -630,9 +615,7 @@ class JitCompiler implements Compiler {
         this.#linkTo(pc, entry);
       }
       for (const block of p.blocks) {
-        const last = block.items.at(-1);
-        if (last !== undefined)
-          this.#blocks.set(block.pc, last.pc + last.instruction.length + (last.slot?.length ?? 0));
+        this.#coverage.add(block);
         for (const item of block.items) {
           this.#pages.add(Math.floor(item.pc / PAGE_SIZE));
           this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));
@@ -643,7 +626,8 @@ class JitCompiler implements Compiler {
       this.stats.instructions += p.instructions;
     }
     if (this.#store !== undefined) {
-      this.#modules.push({ bytes, firstSlot: tableStart, slots: plans.length });
+      const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
+      this.#modules.push({ bytes, firstSlot: tableStart, slots: plans.length, instructions });
       this.#news = true;
     }
     this.stats.modules++;

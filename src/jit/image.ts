@@ -10,6 +10,8 @@ export interface CodeModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly firstSlot: number;
   readonly slots: number;
+  /** Guest instructions in it. */
+  readonly instructions: number;
 }
 
 export interface CodeImage {
@@ -17,7 +19,7 @@ export interface CodeImage {
   readonly modules: readonly CodeModule[];
   /** How many slots are taken. */
   readonly slots: number;
-  /** Guest instructions that the modules hold. */
+  /** Guest instructions in all of them. */
   readonly held: number;
   /** Where control can come in: address, slot and number of each entry. */
   readonly entryPcs: Float64Array;
