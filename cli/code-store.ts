@@ -1,9 +1,19 @@
 // Compiled code from run to run: files in the user's cache, one for each program and way of compiling it. What cannot be read or written
 // is done without: a cache is never a reason to fail.
 
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
@@ -72,6 +82,18 @@ function decode(file: Buffer, identity: string): CodeImage {
   return { ...described, modules };
 }
 
+/** Makes a directory and those above it. Node's own way goes round for ever below /proc, where nothing can be made (ENOENT). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process was faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
 class DiskCodeStore implements CodeStore {
   readonly #directory: string;
   readonly #identity: string;
@@ -102,7 +124,7 @@ class DiskCodeStore implements CodeStore {
     const { identity, file } = this.#identified(variant);
     const partial = `${file}.${process.pid}`;
     try {
-      mkdirSync(this.#directory, { recursive: true });
+      makeDirectory(this.#directory);
       writeFileSync(partial, encode(image, identity));
       renameSync(partial, file);
       this.#prune();
