@@ -16,6 +16,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
+import { crc32 } from 'node:zlib';
 import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
 
 /** Bytes of all files together at which the oldest are removed. */
@@ -53,15 +54,20 @@ function fileName(text: string): string {
   return hash(0x811c9dc5) + hash(0x2b7e1516);
 }
 
-// A file is the length of what describes the image, this description as V8 serialises it, and the modules' bytes one after another:
-// most modules are never looked at by a run, and are not copied.
+// A file is a checksum of the rest, the length of what describes the image, this description as V8 serialises it, and the modules' bytes
+// one after another: most modules are never looked at by a run, and are not copied.
+
+/** Bytes of the checksum, and of the length. */
+const FIELD = 4;
 
 function encode(image: CodeImage, identity: string): Uint8Array {
   const modules = image.modules.map(({ bytes, ...module }) => ({ ...module, length: bytes.length }));
   const description = serialize({ ...image, modules, identity });
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(description.length);
-  return Buffer.concat([length, description, ...image.modules.map(({ bytes }) => bytes)]);
+  const head = Buffer.alloc(2 * FIELD);
+  head.writeUInt32LE(description.length, FIELD);
+  const file = Buffer.concat([head, description, ...image.modules.map(({ bytes }) => bytes)]);
+  file.writeUInt32LE(crc32(file.subarray(FIELD)));
+  return file;
 }
 
 type Described = Omit<CodeImage, 'modules'> & {
@@ -71,8 +77,9 @@ type Described = Omit<CodeImage, 'modules'> & {
 
 /** @throws RangeError for a file that is damaged, or has the name of another */
 function decode(file: Buffer, identity: string): CodeImage {
-  let at = 4 + file.readUInt32LE(0);
-  const described = deserialize(file.subarray(4, at)) as Described;
+  if (file.readUInt32LE(0) !== crc32(file.subarray(FIELD))) throw new RangeError('a damaged file');
+  let at = 2 * FIELD + file.readUInt32LE(FIELD);
+  const described = deserialize(file.subarray(2 * FIELD, at)) as Described;
   const bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length);
   const modules = described.modules.map(({ length, ...module }) => {
     at += length;
