@@ -109,6 +109,9 @@ export class Memory {
   #lastTop = -1;
   #lastLeaf: Int32Array | undefined;
   readonly #frameEpoch: Int32Array;
+  /** Words of the TLB entries that were made writable since these were flushed; more than it holds stand for all. */
+  readonly #writable = new Int32Array(TLB_ENTRIES);
+  #writableCount = 0;
   readonly #free: number[] = [];
   #nextFrame: number;
   readonly #frameLimit: number;
@@ -293,6 +296,7 @@ export class Memory {
     const high = Math.floor(page / 2 ** (32 - PAGE_BITS)) | 0;
     const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
     const i32 = this.i32;
+    if (writable && this.#writableCount++ < TLB_ENTRIES) this.#writable[this.#writableCount - 1] = at;
     i32[at + TLB_READ / 4] = low;
     i32[at + TLB_READ / 4 + 1] = high;
     i32[at + TLB_WRITE / 4] = writable ? low : INVALID_TAG;
@@ -314,11 +318,13 @@ export class Memory {
   }
 
   #flushTlbWrites(): void {
-    for (let i = 0; i < TLB_ENTRIES; i++) {
-      const at = (TLB + i * TLB_ENTRY + TLB_WRITE) >>> 2;
-      this.i32[at] = INVALID_TAG;
-      this.i32[at + 1] = INVALID_TAG;
-    }
+    const forget = (at: number): void => {
+      this.i32[at + TLB_WRITE / 4] = INVALID_TAG;
+      this.i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
+    };
+    if (this.#writableCount <= TLB_ENTRIES) for (let i = 0; i < this.#writableCount; i++) forget(this.#writable[i]!);
+    else for (let i = 0; i < TLB_ENTRIES; i++) forget((TLB + i * TLB_ENTRY) >>> 2);
+    this.#writableCount = 0;
   }
 
   // What the kernel does to mappings. Addresses and lengths are multiples of the page size.
