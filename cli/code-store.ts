@@ -2,8 +2,11 @@
 // is done without: a cache is never a reason to fail.
 
 import {
+  closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -18,6 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
+import { v8NativeCode } from './native-code.ts';
 
 /** Bytes of all files together at which the oldest are removed. */
 const MOST = 512 * 1024 * 1024;
@@ -54,24 +58,32 @@ function fileName(text: string): string {
   return hash(0x811c9dc5) + hash(0x2b7e1516);
 }
 
-// A file is a checksum of the rest, the length of what describes the image, this description as V8 serialises it, and the modules' bytes
-// one after another: most modules are never looked at by a run, and are not copied.
+// A file is a checksum of the rest, the length of what describes the image, this description as V8 serialises it, and of each module its
+// bytes and V8's machine code of it: most modules are never looked at by a run, and are not copied.
 
 /** Bytes of the checksum, and of the length. */
 const FIELD = 4;
 
 function encode(image: CodeImage, identity: string): Uint8Array {
-  const modules = image.modules.map(({ bytes, ...module }) => ({ ...module, length: bytes.length }));
+  const modules = image.modules.map(({ bytes, native, ...module }) => ({
+    ...module,
+    length: bytes.length,
+    nativeLength: native?.length ?? 0,
+  }));
+  const code = image.modules.flatMap(({ bytes, native }) => (native === undefined ? [bytes] : [bytes, native]));
   const description = serialize({ ...image, modules, identity });
   const head = Buffer.alloc(2 * FIELD);
   head.writeUInt32LE(description.length, FIELD);
-  const file = Buffer.concat([head, description, ...image.modules.map(({ bytes }) => bytes)]);
+  const file = Buffer.concat([head, description, ...code]);
   file.writeUInt32LE(crc32(file.subarray(FIELD)));
   return file;
 }
 
 type Described = Omit<CodeImage, 'modules'> & {
-  readonly modules: readonly (Omit<CodeModule, 'bytes'> & { readonly length: number })[];
+  readonly modules: readonly (Omit<CodeModule, 'bytes' | 'native'> & {
+    readonly length: number;
+    readonly nativeLength: number;
+  })[];
   readonly identity: string;
 };
 
@@ -81,10 +93,15 @@ function decode(file: Buffer, identity: string): CodeImage {
   let at = 2 * FIELD + file.readUInt32LE(FIELD);
   const described = deserialize(file.subarray(2 * FIELD, at)) as Described;
   const bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length);
-  const modules = described.modules.map(({ length, ...module }) => {
+  const next = (length: number): Uint8Array<ArrayBuffer> => {
     at += length;
-    return { ...module, bytes: bytes.subarray(at - length, at) };
-  });
+    return bytes.subarray(at - length, at);
+  };
+  const modules = described.modules.map(({ length, nativeLength, ...module }) => ({
+    ...module,
+    bytes: next(length),
+    native: nativeLength > 0 ? next(nativeLength) : undefined,
+  }));
   if (at !== file.length || described.identity !== identity) throw new RangeError('another file');
   return { ...described, modules };
 }
@@ -94,16 +111,33 @@ function makeDirectory(path: string): void {
   if (existsSync(path)) return;
   makeDirectory(dirname(path));
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     // Another process was faster.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
+/**
+ * A file's bytes. They are executed: not where somebody else could have written them.
+ * @throws RangeError for such a file, and what the file system throws
+ */
+function readOwn(path: string): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const { uid, mode } = fstatSync(file);
+    const user = process.getuid?.();
+    if (user !== undefined && (uid !== user || (mode & 0o022) !== 0)) throw new RangeError("somebody else's file");
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
 class DiskCodeStore implements CodeStore {
   readonly #directory: string;
   readonly #identity: string;
+  readonly native = v8NativeCode();
 
   constructor(directory: string, identity: string) {
     this.#directory = directory;
@@ -118,7 +152,7 @@ class DiskCodeStore implements CodeStore {
   load(variant: string): CodeImage | undefined {
     const { identity, file } = this.#identified(variant);
     try {
-      const image = decode(readFileSync(file), identity);
+      const image = decode(readOwn(file), identity);
       const now = new Date();
       utimesSync(file, now, now);
       return image;
@@ -132,7 +166,7 @@ class DiskCodeStore implements CodeStore {
     const partial = `${file}.${process.pid}`;
     try {
       makeDirectory(this.#directory);
-      writeFileSync(partial, encode(image, identity));
+      writeFileSync(partial, encode(image, identity), { mode: 0o600 });
       renameSync(partial, file);
       this.#prune();
     } catch {

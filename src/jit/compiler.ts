@@ -23,6 +23,7 @@ import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
 import type { CodeImage, CodeModule, CodeStore } from './image.ts';
 import { jumpHash } from './jumps.ts';
+import { Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
@@ -110,7 +111,6 @@ class JitCompiler implements Compiler {
   readonly #units = new Map<number, Known>();
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
-  #nextSlot = 0;
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -122,10 +122,7 @@ class JitCompiler implements Compiler {
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
   readonly #store: CodeStore | undefined;
-  /** Modules that make up the compiled code, where they are to be kept. */
-  #modules: CodeModule[] = [];
-  /** By slot: modules of another run that nothing of has been wanted yet. */
-  #asleep: (CodeModule | undefined)[] = [];
+  readonly #modules: Modules;
   readonly #coverage = new Coverage();
   /** The variant of code that was last looked for in the store. */
   #variant: string | undefined;
@@ -138,6 +135,7 @@ class JitCompiler implements Compiler {
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
     this.#store = options.store;
+    this.#modules = new Modules(() => this.#hostSide(), options.store);
     this.#usages = new Usages(parts.isa.registers, parts.flags);
     this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
@@ -246,12 +244,7 @@ class JitCompiler implements Compiler {
     for (const [i, pc] of image.cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
     this.#nextCell = CELLS + CELL_SIZE * image.cells.length;
     memory.i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
-    const { table } = this.#hostSide();
-    while (image.slots > table.length) table.grow(table.length);
-    this.#modules = [...image.modules];
-    for (const module of image.modules)
-      for (let i = 0; i < module.slots; i++) this.#asleep[module.firstSlot + i] = module;
-    this.#nextSlot = image.slots;
+    this.#modules.adopt(image.modules, image.slots);
     this.#held = image.held;
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
@@ -264,14 +257,10 @@ class JitCompiler implements Compiler {
     this.#news = false;
   }
 
-  /** Instantiates the module that is to fill a slot, if it has not been. A program runs little of what earlier ones needed. */
   #awake(slot: number): void {
-    const module = this.#asleep[slot];
-    if (module === undefined) return;
+    if (!this.#modules.sleeps(slot)) return;
     const began = performance.now();
-    const { bytes, firstSlot, slots } = module;
-    for (let i = 0; i < slots; i++) this.#asleep[firstSlot + i] = undefined;
-    void new WebAssembly.Instance(new WebAssembly.Module(bytes), this.#hostSide().imports);
+    this.#modules.awake(slot);
     this.stats.milliseconds += performance.now() - began;
   }
 
@@ -279,14 +268,17 @@ class JitCompiler implements Compiler {
     const store = this.#store;
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
-    this.#compileRest();
+    const time = performance.now() - this.#began;
+    this.#compileRest(time);
+    const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot));
+    if (this.#modules.optimise(inUse, performance.now() + time * this.#policy.nativeShare)) this.#news = true;
     if (!this.#news) return;
-    store.save(this.#variantName(variant), this.#image());
+    store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
     this.#news = false;
   }
 
-  /** Compiles what was executed but not often enough for this run's sake. */
-  #compileRest(): void {
+  /** Compiles what was executed but not often enough for the sake of this run, which has taken so long. */
+  #compileRest(time: number): void {
     const { code, isa } = this.#parts;
     const pcs: number[] = [];
     for (const block of code.blocks()) {
@@ -299,26 +291,19 @@ class JitCompiler implements Compiler {
     // What is held in the middle of a block was come back to: no reason to cut the block.
     const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
     // The next run is to gain from this one, but nobody should wait for that longer than for the program.
-    const now = performance.now();
     if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions)
-      this.#compile(rest, now + (now - this.#began) * this.#policy.restShare);
+      this.#compile(rest, performance.now() + time * this.#policy.restShare);
   }
 
-  #image(): CodeImage {
+  #image(modules: readonly CodeModule[]): CodeImage {
     const { code, flags } = this.#parts;
     const pages = [...this.#pages];
     const entries = [...this.#byPc];
     const exits = this.#exits.all();
     const blocks = this.#coverage.all();
-    const inUse = new Set(entries.map(([, { slot }]) => slot));
-    const used = ({ firstSlot, slots }: CodeModule): boolean => {
-      for (let i = 0; i < slots; i++) if (inUse.has(firstSlot + i)) return true;
-      return false;
-    };
-    const modules = this.#modules.filter(used);
     return {
       modules,
-      slots: this.#nextSlot,
+      slots: this.#modules.slots,
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
@@ -418,13 +403,10 @@ class JitCompiler implements Compiler {
     this.#units.clear();
     this.#pages.clear();
     this.#coverage.clear();
-    this.#modules = [];
-    this.#asleep = [];
+    this.#modules.clear();
     this.#news = false;
     const { i32 } = this.#parts.memory;
     for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;
-    for (let i = 0; i < this.#nextSlot; i++) this.#host?.table.set(i, null);
-    this.#nextSlot = 0;
     this.#clearJumps();
   }
 
@@ -459,7 +441,7 @@ class JitCompiler implements Compiler {
       this.#nextCell += CELL_SIZE;
       this.#cells.set(pc, cell);
       const entry = this.#byPc.get(pc);
-      this.#link(cell, entry !== undefined && this.#asleep[entry.slot] === undefined ? entry : undefined);
+      this.#link(cell, entry !== undefined && !this.#modules.sleeps(entry.slot) ? entry : undefined);
     }
     return cell;
   }
@@ -595,20 +577,18 @@ class JitCompiler implements Compiler {
       type: UNIT_TYPE,
       body: new Unit(isa, this.#usages, p, links, this.#watch).emit(),
     }));
-    const tableStart = this.#nextSlot;
-    this.#nextSlot += plans.length;
-    const { table, imports } = this.#hostSide();
-    while (this.#nextSlot > table.length) table.grow(table.length);
+    const firstSlot = this.#modules.slots;
     const bytes = assemble({
       types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
       functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
       memoryPages: this.#memoryPages,
       bodies,
-      tableStart,
+      tableStart: firstSlot,
     });
-    void new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
+    const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
+    this.#modules.add({ bytes, firstSlot, slots: plans.length, instructions });
     for (const [i, p] of plans.entries()) {
-      const slot = tableStart + i;
+      const slot = firstSlot + i;
       for (const [k, pc] of p.entries.entries()) {
         const entry = { slot, number: k + 1 };
         this.#register(pc, entry);
@@ -621,16 +601,12 @@ class JitCompiler implements Compiler {
           this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));
         }
       }
-      this.#held += p.instructions;
-      this.stats.units++;
-      this.stats.instructions += p.instructions;
     }
-    if (this.#store !== undefined) {
-      const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
-      this.#modules.push({ bytes, firstSlot: tableStart, slots: plans.length, instructions });
-      this.#news = true;
-    }
+    this.#news = true;
+    this.#held += instructions;
     this.stats.modules++;
+    this.stats.units += plans.length;
+    this.stats.instructions += instructions;
     this.stats.bytes += bytes.length;
   }
 

@@ -12,6 +12,16 @@ export interface CodeModule {
   readonly slots: number;
   /** Guest instructions in it. */
   readonly instructions: number;
+  /** The host's machine code of it. */
+  readonly native?: Uint8Array | undefined;
+}
+
+/** The host's own machine code of modules, as data: what was optimised once need not be compiled again. */
+export interface NativeCode {
+  /** The code of the module of these bytes, all of it optimised: takes long. */
+  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array;
+  /** The module, made of such code; undefined where the host does not accept it. */
+  restore(native: Uint8Array, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
 }
 
 export interface CodeImage {
@@ -43,6 +53,8 @@ export interface CodeImage {
 
 /** Where images are kept: one for each way in which code can be compiled, which `variant` names. The program is the store's own. */
 export interface CodeStore {
+  /** Where the machine code of modules is to be kept as well. */
+  readonly native?: NativeCode | undefined;
   load(variant: string): CodeImage | undefined;
   save(variant: string, image: CodeImage): void;
 }

@@ -34,14 +34,14 @@ export function division(code: Code, name: BinaryName, type: Int, a: number, b: 
   const int = (value: number): void => (type === 'i32' ? code.i32(value) : code.i64(BigInt(value)));
   code.get(b);
   code.op(w === 0 ? OP.i32_eqz : OP.i64_eqz);
-  code.if(valueType(type));
+  code.if(valueType(type), false);
   int(0);
   code.else();
   if (name === 'divs') {
     code.get(b);
     int(-1);
     code.op(w === 0 ? OP.i32_eq : OP.i64_eq);
-    code.if(valueType(type));
+    code.if(valueType(type), false);
     int(0);
     code.get(a);
     code.op(w === 0 ? OP.i32_sub : OP.i64_sub);
@@ -160,7 +160,7 @@ export function wideDivision(code: Code, op: 'divu128' | 'remu128', hi: number, 
   code.i64(0n);
   code.op(OP.i64_ne);
   code.op(OP.i32_and);
-  code.if(I64);
+  code.if(I64, true);
   code.get(lo);
   code.get(divisor);
   code.op(op === 'divu128' ? OP.i64_div_u : OP.i64_rem_u);
@@ -190,7 +190,7 @@ export function nanRule(code: Code, type: Int, a: number, b: number, compute: ()
   code.tee(result);
   code.get(result);
   code.op(type === 'i32' ? OP.f32_eq : OP.f64_eq);
-  code.if(valueType(type));
+  code.if(valueType(type), true);
   code.get(result);
   code.op(type === 'i32' ? OP.i32_reinterpret_f32 : OP.i64_reinterpret_f64);
   code.else();

@@ -23,7 +23,7 @@ import {
   wideDivision,
 } from './lower-scalar.ts';
 import { lowerVector } from './lower-vector.ts';
-import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, V128, type ValueType } from './wasm.ts';
+import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
@@ -254,7 +254,7 @@ export class Lowering {
       return;
     }
     this.push(uop.when);
-    this.#code.if();
+    this.#code.if(VOID, false);
     this.#s.leave();
     this.#code.end();
   }
@@ -319,7 +319,7 @@ export class Lowering {
     code.get(address);
     code.i32(packAccess(access));
     code.call(HELPER[helper]);
-    code.if();
+    code.if(VOID, false);
     this.#s.leave();
     code.end();
   }
@@ -357,7 +357,7 @@ export class Lowering {
     const address = code.borrow(addressType);
     const entry = code.borrow(I32);
     this.#probe(uop, TLB_READ, address, entry);
-    code.if(type);
+    code.if(type, true);
     this.#host(uop, address, entry);
     this.#read(uop, 0);
     code.else();
@@ -389,7 +389,7 @@ export class Lowering {
     const address = code.borrow(addressType);
     const entry = code.borrow(I32);
     this.#probe(uop, TLB_WRITE, address, entry);
-    code.if();
+    code.if(VOID, true);
     this.#host(uop, address, entry);
     code.get(value);
     this.#write(uop, 0);

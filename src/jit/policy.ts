@@ -27,6 +27,8 @@ export interface Policy {
   readonly cacheInstructions: number;
   /** Where code is kept: how long compiling the rest of what was executed may take when a run is over, by the time of the run. */
   readonly restShare: number;
+  /** The same for having the host optimise what was compiled. */
+  readonly nativeShare: number;
   /** Instructions after which compiled code is left, so that V8 can put better code in its place. */
   readonly slice: number;
 }
@@ -45,5 +47,6 @@ export const POLICY: Policy = {
   maxBlocks: 1200,
   cacheInstructions: 600_000,
   restShare: 1,
+  nativeShare: 1,
   slice: 4_000_000,
 };

@@ -23,7 +23,7 @@ import { Lowering, type Surroundings, valueType } from './lower.ts';
 import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
 import { Shape } from './shape.ts';
 import { RegisterSet, type Usages } from './usage.ts';
-import { Code, I32, I64, type Label, OP, SIMD } from './wasm.ts';
+import { type Body, Code, I32, I64, type Label, OP, SIMD, VOID } from './wasm.ts';
 import type { Watch } from './watch.ts';
 
 /** Parameters of every unit, by index. */
@@ -90,7 +90,7 @@ export class Unit implements Surroundings {
   }
 
   /** The body of the function. */
-  emit(): Uint8Array {
+  emit(): Body {
     const graphs = buildGraphs(this.#plan, this.#index);
     if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
     const { code } = this;
@@ -202,7 +202,7 @@ export class Unit implements Surroundings {
       code.get(LEFT_BUDGET);
       code.i32(block.count);
       code.op(OP.i32_lt_s);
-      code.if();
+      code.if(VOID, false);
       this.#executed = block.count;
       this.#leaveAt(block.pc, block.count, false);
       code.end();
@@ -255,7 +255,7 @@ export class Unit implements Surroundings {
     for (const stop of this.#watch.stopsAt(this.#itemPc)) {
       code.i32(0);
       code.memory(OP.i32_load, stop);
-      code.if();
+      code.if(VOID, false);
       this.#leaveAt(this.#itemPc, this.#executed, false);
       code.end();
     }
@@ -467,7 +467,7 @@ export class Unit implements Surroundings {
     code.memory(OP.i32_load, cell);
     code.i32(0);
     code.op(OP.i32_ge_s);
-    code.if();
+    code.if(VOID, true);
     code.i32(0);
     code.memory(OP.i32_load, cell + 4);
     code.get(LEFT_BUDGET);
@@ -486,7 +486,7 @@ export class Unit implements Surroundings {
     const { code } = this;
     code.get(DEPTH);
     code.op(OP.i32_eqz);
-    code.if();
+    code.if(VOID, false);
     pushPc();
     code.get(LEFT_BUDGET);
     code.op(OP.return);
@@ -509,7 +509,7 @@ export class Unit implements Surroundings {
     code.memory(OP.i32_load, cell);
     code.i32(0);
     code.op(OP.i32_lt_s);
-    code.if();
+    code.if(VOID, false);
     this.#word(pc);
     code.get(LEFT_BUDGET);
     code.op(OP.return);
@@ -531,7 +531,7 @@ export class Unit implements Surroundings {
     code.tee(this.#result);
     this.#word(next);
     code.op(this.#wide ? OP.i64_ne : OP.i32_ne);
-    code.if();
+    code.if(VOID, false);
     code.get(this.#result);
     code.get(LEFT_BUDGET);
     code.op(OP.return);
@@ -564,7 +564,7 @@ export class Unit implements Surroundings {
     const at = code.borrow(I32);
     this.#lookup(target, at);
     code.op(OP.i32_eqz);
-    code.if();
+    code.if(VOID, false);
     code.get(target);
     code.get(LEFT_BUDGET);
     code.op(OP.return);
@@ -585,7 +585,7 @@ export class Unit implements Surroundings {
     this.#store(this.#dirtyNow);
     const at = code.borrow(I32);
     this.#lookup(target, at);
-    code.if();
+    code.if(VOID, true);
     code.get(at);
     code.memory(OP.i32_load, JUMPS + 12);
     code.get(LEFT_BUDGET);

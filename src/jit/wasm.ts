@@ -301,8 +301,22 @@ export class Bytes {
 /** A label: the nesting depth at which its block was opened. */
 export type Label = number;
 
+/** Which way a branch mostly goes. */
+export interface Hint {
+  /** Of the branch, from where its function's locals are declared. */
+  readonly offset: number;
+  readonly taken: boolean;
+}
+
+/** A function's body as the code section wants it, and the hints for its branches. */
+export interface Body {
+  readonly bytes: Uint8Array;
+  readonly hints: readonly Hint[];
+}
+
 /** The body of one function. Keeps count of the nesting, so that labels are absolute and branches find their own indexes. */
 export class Code extends Bytes {
+  readonly #hints: Hint[] = [];
   readonly #parameters: number;
   readonly #locals: ValueType[] = [];
   readonly #free = new Map<ValueType, number[]>();
@@ -400,7 +414,9 @@ export class Code extends Bytes {
     return this.#open(0x03, type);
   }
 
-  if(type: number = VOID): Label {
+  /** @param taken whether the condition mostly holds; nothing where there is no knowing */
+  if(type: number = VOID, taken?: boolean): Label {
+    if (taken !== undefined) this.#hints.push({ offset: this.length, taken });
     return this.#open(0x04, type);
   }
 
@@ -447,8 +463,8 @@ export class Code extends Bytes {
     this.u8(0);
   }
 
-  /** The body as the code section wants it: locals, instructions, end. */
-  body(): Uint8Array {
+  /** Locals, instructions, end. */
+  body(): Body {
     const head = new Bytes();
     const groups: [type: number, count: number][] = [];
     for (const type of this.#locals) {
@@ -466,7 +482,8 @@ export class Code extends Bytes {
     out.append(head.view());
     out.append(this.view());
     out.u8(0x0b);
-    return out.view();
+    const hints = this.#hints.map(({ offset, taken }) => ({ offset: head.length + offset, taken }));
+    return { bytes: out.view(), hints };
   }
 }
 
@@ -487,7 +504,7 @@ export interface ModuleParts {
   /** Names of the imported memory (in 64 KiB pages, minimum and maximum) and table. */
   readonly memoryPages: number;
   /** Those that have a name are exported. V8 compiles a wrapper for each exported type, in each module. */
-  readonly bodies: readonly { readonly type: number; readonly body: Uint8Array; readonly name?: string }[];
+  readonly bodies: readonly { readonly type: number; readonly body: Body; readonly name?: string }[];
   /** Where the functions of `bodies` are put into the table, one after the other. */
   readonly tableStart?: number;
 }
@@ -559,9 +576,24 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       for (let i = 0; i < parts.bodies.length; i++) s.unsigned(parts.functions.length + i);
     });
   }
+  // https://github.com/WebAssembly/branch-hinting: what is unlikely is put out of the way, and costs the rest no registers.
+  section(0, (s) => {
+    s.name('metadata.code.branch_hint');
+    const hinted = [...parts.bodies.entries()].filter(([, { body }]) => body.hints.length > 0);
+    s.unsigned(hinted.length);
+    for (const [i, { body }] of hinted) {
+      s.unsigned(parts.functions.length + i);
+      s.unsigned(body.hints.length);
+      for (const { offset, taken } of body.hints) {
+        s.unsigned(offset);
+        s.unsigned(1);
+        s.u8(taken ? 1 : 0);
+      }
+    }
+  });
   section(10, (s) => {
     s.unsigned(parts.bodies.length);
-    for (const body of parts.bodies) s.append(body.body);
+    for (const { body } of parts.bodies) s.append(body.bytes);
   });
   return out.view().slice();
 }

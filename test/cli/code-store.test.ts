@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -89,6 +90,7 @@ describe('compiled code in the cache', () => {
         writeFileSync(file, bytes);
       },
     ],
+    ['one that others may write', (file: string) => chmodSync(file, 0o666)],
     ['that of another program', (file: string) => renameSync(imageOf(OTHER), file)],
   ])(
     'is not used where the file is %s, and is made anew',

@@ -1,0 +1,55 @@
+// V8's machine code of WebAssembly modules, as data. Node has no way of its own to it: V8's functions for its tests do (`%Name`, see
+// src/runtime/runtime-test-wasm.cc there). A V8 that lacks one of them does without; what another V8 made, or one with other flags, or on
+// another processor, it does not accept.
+
+import { setFlagsFromString } from 'node:v8';
+import type { NativeCode } from '../src/index.ts';
+
+/** A function that calls one of V8's; undefined where this V8 does not have it. */
+function native<F>(name: string, ...parameters: string[]): F | undefined {
+  setFlagsFromString('--allow-natives-syntax');
+  try {
+    return new Function(...parameters, `return %${name}(${parameters.join(', ')})`) as F;
+  } catch {
+    return undefined;
+  } finally {
+    setFlagsFromString('--no-allow-natives-syntax');
+  }
+}
+
+/** What makes V8 compile a module at once, and with its optimising compiler only. */
+const FLAGS = ['liftoff', 'wasm-lazy-compilation', 'wasm-dynamic-tiering'];
+
+/** A module of all functions optimised. */
+function optimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  for (const flag of FLAGS) setFlagsFromString(`--no-${flag}`);
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    for (const flag of FLAGS) setFlagsFromString(`--${flag}`);
+  }
+}
+
+/** The same module with an empty section: V8 would give us its module of these very bytes, if there is one, as it is. */
+function asAnother(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(bytes.length + 3);
+  out.set(bytes);
+  // A custom section of one byte, the length of its name.
+  out.set([0, 1, 0], bytes.length);
+  return out;
+}
+
+/** V8's own; undefined where it cannot be had. */
+export function v8NativeCode(): NativeCode | undefined {
+  const serialize = native<(module: WebAssembly.Module) => ArrayBuffer>('SerializeWasmModule', 'module');
+  const deserialize = native<(data: ArrayBuffer, bytes: Uint8Array) => WebAssembly.Module | undefined>(
+    'DeserializeWasmModule',
+    'data',
+    'bytes',
+  );
+  if (serialize === undefined || deserialize === undefined) return undefined;
+  return {
+    of: (bytes) => new Uint8Array(serialize(optimised(asAnother(bytes)))),
+    restore: (data, bytes) => deserialize(data.slice().buffer, asAnother(bytes)),
+  };
+}

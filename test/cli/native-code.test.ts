@@ -1,0 +1,64 @@
+// V8's machine code of modules: kept and taken over it computes the same, and what V8 does not accept is no error.
+
+import { describe, expect, it } from 'vitest';
+import { v8NativeCode } from '../../cli/native-code.ts';
+import { assemble, Code, I32, OP } from '../../src/jit/wasm.ts';
+
+/** A module that exports `sum(n)`: n + (n - 1) + … + 1. */
+function sumModule(): Uint8Array<ArrayBuffer> {
+  const code = new Code(1);
+  const total = code.local(I32);
+  const again = code.loop();
+  code.get(total);
+  code.get(0);
+  code.op(OP.i32_add);
+  code.set(total);
+  code.get(0);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  code.tee(0);
+  code.brIf(again);
+  code.end();
+  code.get(total);
+  return assemble({
+    types: [{ parameters: [I32], results: [I32] }],
+    functions: [],
+    memoryPages: 1,
+    bodies: [{ type: 0, body: code.body(), name: 'sum' }],
+  });
+}
+
+function sumOf(module: WebAssembly.Module, n: number): unknown {
+  const e = {
+    m: new WebAssembly.Memory({ initial: 1, maximum: 1 }),
+    t: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }),
+  };
+  return (new WebAssembly.Instance(module, { e }).exports.sum as (n: number) => unknown)(n);
+}
+
+describe("V8's machine code of a module", () => {
+  const native = v8NativeCode()!;
+  const bytes = sumModule();
+
+  it('is what the module can be made of again, also while there is one of the same bytes', () => {
+    expect(sumOf(new WebAssembly.Module(bytes), 10)).toBe(55);
+    const restored = native.restore(native.of(bytes), bytes);
+    expect(restored).toBeInstanceOf(WebAssembly.Module);
+    expect(sumOf(restored!, 1000)).toBe(500_500);
+  });
+
+  it('leaves V8 compiling as before', () => {
+    const optimised = native.of(bytes);
+    native.of(bytes);
+    expect(native.restore(optimised, bytes)).toBeDefined();
+  });
+
+  it.each([
+    ['of another V8', 4],
+    ['of other flags', 12],
+  ])('is not accepted where it says that it is %s', (_what, at) => {
+    const data = native.of(bytes);
+    data[at]! ^= 1;
+    expect(native.restore(data, bytes)).toBeUndefined();
+  });
+});
