@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Goarch } from '../../src/index.ts';
-import { codeIsKept } from '../code-store.ts';
+import { cacheDirectory } from '../cache.ts';
 import type { Job } from './jobs.ts';
 
 /** What one process did. */
@@ -74,7 +74,7 @@ export const ours =
     const directory = job.directory === undefined ? [] : ['--dir', job.directory];
     const env = job.env.flatMap((text) => ['--env', text]);
     const args = [process.argv[1]!, 'run', ...options, ...directory, ...env, job.program, ...job.args];
-    const cache = job.cache === undefined || !codeIsKept() ? {} : { SAFEPOINT_CACHE: job.cache };
+    const cache = job.cache === undefined || cacheDirectory() === undefined ? {} : { SAFEPOINT_CACHE: job.cache };
     return time(process.execPath, [...process.execArgv, ...args], job, { ...process.env, ...cache });
   };
 

@@ -8,7 +8,7 @@ import { brotliDecompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { EXAMPLE_DIR, exampleHash, FIXTURES_DIR, goroots, readManifest, sha256 } from '../../fixtures/manifest.ts';
 
-const CLI = fileURLToPath(new URL('../../cli/bin.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../cli/entry.ts', import.meta.url));
 const GO = ['1.27', '1.24', '1.22', '1.19'].map((r) => join(goroots(), `go-${r}`, 'bin', 'go')).find(existsSync);
 
 /** A Go command: a release that builds the fixtures, else whatever `go` the machine has. */

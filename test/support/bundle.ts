@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildSync } from 'esbuild';
+import { makeBundle as makeFiles } from '../../cli/bundle.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -13,16 +13,6 @@ export function makeBundle(): { readonly bin: string; readonly folder: string; r
   const cache = join(ROOT, 'node_modules', '.cache');
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, 'safepoint-bundle-'));
-  const bin = join(folder, 'bin.mjs');
-  buildSync({
-    entryPoints: [join(ROOT, 'cli', 'bin.ts')],
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    outfile: bin,
-    logLevel: 'warning',
-  });
+  const bin = makeFiles(folder);
   return { bin, folder, remove: () => rmSync(folder, { recursive: true }) };
 }

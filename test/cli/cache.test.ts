@@ -1,4 +1,5 @@
-// Compiled code in the user's cache: the second run of a program begins with it; and nothing that is wrong with the cache is an error.
+// The user's cache: the second run of a program begins with what the first one compiled, and of a command with its bytecode; and nothing
+// that is wrong with the cache is an error.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -9,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -51,7 +53,10 @@ function imageOf(program: string): string {
   return files().find((file) => !before.includes(file))!;
 }
 
-const files = (): string[] => readdirSync(cache).map((name) => join(cache, name));
+const files = (kind = '.code'): string[] =>
+  readdirSync(cache)
+    .filter((name) => name.endsWith(kind))
+    .map((name) => join(cache, name));
 
 describe('compiled code in the cache', () => {
   it(
@@ -73,7 +78,8 @@ describe('compiled code in the cache', () => {
       run({ SAFEPOINT_CACHE: 'off', XDG_CACHE_HOME: cache });
       expect(existsSync(cache)).toBe(false);
       run({ SAFEPOINT_CACHE: '', XDG_CACHE_HOME: cache });
-      expect(readdirSync(join(cache, 'safepoint'))).toHaveLength(1);
+      cache = join(cache, 'safepoint');
+      expect(files()).toHaveLength(1);
     },
     TIMEOUT,
   );
@@ -115,4 +121,29 @@ describe('compiled code in the cache', () => {
     },
     TIMEOUT,
   );
+});
+
+describe('the bytecode of the command line', () => {
+  it(
+    'is kept by command, and made anew where it is damaged',
+    () => {
+      run({ SAFEPOINT_CACHE: cache });
+      const [file] = files('.bytecode');
+      const made = statSync(file!).ino;
+      run({ SAFEPOINT_CACHE: cache });
+      expect(statSync(file!).ino).toBe(made);
+      truncateSync(file!, 5000);
+      run({ SAFEPOINT_CACHE: cache });
+      expect(statSync(file!).size).toBeGreaterThan(100_000);
+      spawnSync(process.execPath, [bin, 'syscalls'], { env: { ...process.env, SAFEPOINT_CACHE: cache } });
+      expect(files('.bytecode')).toHaveLength(2);
+    },
+    TIMEOUT,
+  );
+
+  it('is not kept for what is no command', () => {
+    const done = spawnSync(process.execPath, [bin, 'nonsense'], { env: { ...process.env, SAFEPOINT_CACHE: cache } });
+    expect(done.status).toBe(2);
+    expect(existsSync(cache)).toBe(false);
+  });
 });
