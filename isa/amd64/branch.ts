@@ -48,7 +48,7 @@ export const BRANCH = family('branch', [
   clause(
     'LOOPNE rel8',
     'E0 cb f64',
-    loop((x) => x.invert(x.e.get(ZF))),
+    loop((x) => x.isZero(x.e.get(ZF))),
   ),
   clause(
     'LOOPE rel8',

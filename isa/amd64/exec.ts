@@ -299,9 +299,4 @@ export class Exec {
   isNonzero(value: Value): Value {
     return this.e.ne(value, this.e.const(value.type as 'i32' | 'i64', 0));
   }
-
-  /** 1 for 0 and 0 for 1. */
-  invert(flag: Value): Value {
-    return this.e.xor(flag, this.e.const('i32', 1));
-  }
 }

@@ -46,7 +46,7 @@ export const parity = (x: Exec, r: Value): Value => {
   const { e } = x;
   const low = r.type === 'i64' ? e.wrap(r) : r;
   const ones = e.unary('popcnt', x.size === 8 ? low : e.and(low, e.const('i32', 0xff)));
-  return x.invert(e.and(ones, e.const('i32', 1)));
+  return x.isZero(e.and(ones, e.const('i32', 1)));
 };
 
 /** ZF, SF and PF of a result at the instruction's size. */
@@ -125,7 +125,7 @@ export const condition = (x: Exec, cc: number): Value => {
         return e.or(e.get(ZF), e.xor(e.get(SF), e.get(OF)));
     }
   };
-  return (cc & 1) === 0 ? positive() : x.invert(positive());
+  return (cc & 1) === 0 ? positive() : x.isZero(positive());
 };
 
 /** RFLAGS as an i32 (its upper half is always 0), for PUSHF and SYSCALL. */

@@ -103,7 +103,7 @@ const idiv = (x: Exec): void => {
   const dividend = x.size === 8 ? e.unary('sext16', narrowDividend(x)) : narrowDividend(x);
   const quotient = e.binary('divs', dividend, by);
   const fits = x.size === 32 ? e.eq(e.extendS(e.wrap(quotient)), quotient) : e.eq(x.signed(quotient), quotient);
-  e.trapIf(e.or(x.isZero(by), x.invert(fits)), 'divide');
+  e.trapIf(e.or(x.isZero(by), x.isZero(fits)), 'divide');
   writeQuotient(x, quotient, e.binary('rems', dividend, by));
 };
 

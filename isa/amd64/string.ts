@@ -59,7 +59,7 @@ class Iteration {
     }
     const left = e.and(when, x.isNonzero(this.#nextCount));
     const more = goOn === undefined ? left : e.and(left, goOn);
-    if (flags !== undefined) setFlags(x, flags, e.and(when, x.invert(more)));
+    if (flags !== undefined) setFlags(x, flags, e.and(when, x.isZero(more)));
     where(RCX, i.prefixes.address ? e.extendU(this.#nextCount) : this.#nextCount);
     e.branchIf(more, e.pc());
   }
@@ -93,7 +93,7 @@ const lods = (n: Iteration): void => {
 const compare = (n: Iteration, a: Value, b: Value, indexes: readonly number[]): void => {
   const { x } = n;
   const equal = x.e.eq(a, b);
-  n.finish(indexes, subFlags(x, a, b, x.sub(a, b)), x.i.prefixes.rep === 0xf2 ? x.invert(equal) : equal);
+  n.finish(indexes, subFlags(x, a, b, x.sub(a, b)), x.i.prefixes.rep === 0xf2 ? x.isZero(equal) : equal);
 };
 
 const cmps = (n: Iteration): void => {

@@ -90,7 +90,7 @@ const nothing = (): void => {};
 const privileged = (x: Exec): void => x.e.trap('privileged');
 
 export const SYSTEM = family('system', [
-  clause('CMC', 'F5', (x) => setFlags(x, { cf: x.invert(x.e.get(CF)) })),
+  clause('CMC', 'F5', (x) => setFlags(x, { cf: x.isZero(x.e.get(CF)) })),
   clause('CLC', 'F8', setFlagTo(CF, 0)),
   clause('STC', 'F9', setFlagTo(CF, 1)),
   clause('CLD', 'FC', setFlagTo(DF, 0)),

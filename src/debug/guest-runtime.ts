@@ -166,7 +166,7 @@ export class SleepingThread {
     const { task } = sleeper;
     const { tid } = task;
     const blocked: BlockedCall = task.blocked!;
-    const registers = task.registers;
+    const registers = task.registers.slice();
 
     const running = this.#switchTo(task);
     const frame = this.#frame;
@@ -185,7 +185,7 @@ export class SleepingThread {
       machine.breakpoints = before;
     }
     const current = kernel.current!;
-    current.registers = registers;
+    current.registers.set(registers);
     current.executed = kernel.executed(current);
     current.blocked = blocked;
     // Whoever woke it meanwhile found it awake: its wait has to look at its condition again.
@@ -216,7 +216,7 @@ export class SleepingThread {
     const { kernel } = process;
     const running = kernel.current;
     if (running !== undefined) {
-      running.registers = machine.state.save();
+      machine.state.save(running.registers);
       running.executed = kernel.executed(running);
       kernel.sched.ready(running.tid);
     }

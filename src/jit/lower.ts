@@ -429,6 +429,10 @@ export class Lowering {
         return;
       case 'compare':
         this.push(uop.a);
+        if (uop.name === 'eq' && this.constant(uop.b) === 0n) {
+          code.op(uop.type === 'i32' ? OP.i32_eqz : OP.i64_eqz);
+          return;
+        }
         this.push(uop.b);
         code.op(COMPARE[uop.name][wide(uop.type)]);
         return;

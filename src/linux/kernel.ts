@@ -11,7 +11,7 @@ import type { Part } from './part.ts';
 import { Random } from './random.ts';
 import { Scheduler } from './sched.ts';
 import { Signals } from './signal.ts';
-import type { SignalInfo, Task } from './task.ts';
+import { copyTask, type SignalInfo, type Task } from './task.ts';
 import { Timers } from './timers.ts';
 
 /** Who the guest is. Fixed, so that no two runs differ. */
@@ -186,7 +186,7 @@ export class Kernel {
       memory: this.memory.snapshot(),
       registers: this.machine.state.save(),
       instructions: this.machine.instructions,
-      tasks: this.tasks.map((t) => ({ ...t })),
+      tasks: this.tasks.map(copyTask),
       current: this.current?.tid,
       nextTid: this.#nextTid,
       sequence: this.#sequence,
@@ -201,7 +201,7 @@ export class Kernel {
     this.memory.restore(snapshot.memory);
     this.machine.state.load(snapshot.registers);
     this.machine.instructions = snapshot.instructions;
-    this.tasks = snapshot.tasks.map((t) => ({ ...t }));
+    this.tasks = snapshot.tasks.map(copyTask);
     this.current = snapshot.current === undefined ? undefined : this.task(snapshot.current);
     this.#nextTid = snapshot.nextTid;
     this.#sequence = snapshot.sequence;

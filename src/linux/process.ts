@@ -293,7 +293,7 @@ export class Process {
 
   #switchOut(task: Task): void {
     const { kernel, machine } = this;
-    task.registers = machine.state.save();
+    machine.state.save(task.registers);
     task.executed = kernel.executed(task);
     kernel.current = undefined;
   }

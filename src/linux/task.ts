@@ -47,8 +47,8 @@ export interface Task {
   readonly tid: number;
   /** comm, at most 15 bytes. */
   name: string;
-  /** Registers while another thread runs; those of the running one are in machine.state. */
-  registers: SavedState;
+  /** Registers while another thread runs, always in the same place; those of the running one are in machine.state. */
+  readonly registers: SavedState;
   /** Set while the thread waits. */
   blocked: BlockedCall | undefined;
   /** Why a waiting thread's handler is to run again; set when something woke it. */
@@ -65,3 +65,6 @@ export interface Task {
   /** Instructions executed, for CPU clocks: those up to the last time it was switched out. */
   executed: number;
 }
+
+/** The same thread in another process: what changes in place is not shared. */
+export const copyTask = (task: Task): Task => ({ ...task, registers: task.registers.slice() });

@@ -30,6 +30,8 @@ interface Placed {
 
 interface Layout {
   readonly size: number;
+  /** There are neither arrays nor padding. */
+  readonly dense: boolean;
   readonly fields: readonly Placed[];
   readonly byName: ReadonlyMap<string, Placed>;
 }
@@ -61,8 +63,11 @@ function place(fields: StructFields, word: WordSize, packed: boolean): Layout {
     placed.push({ name, type, count, offset });
     offset += size * Math.max(count, 1);
   }
+  const size = Math.ceil(offset / align) * align;
+  const values = placed.reduce((sum, { type, count }) => sum + (count === 0 ? bytesOf(type, word) : 0), 0);
   return {
-    size: Math.ceil(offset / align) * align,
+    size,
+    dense: values === size,
     fields: placed,
     byName: new Map(placed.map((p) => [p.name, p])),
   };
@@ -102,7 +107,7 @@ function writeField(memory: Memory, at: number, type: FieldType, word: WordSize,
       memory.writeU16(at, Number(value) & 0xffff);
       return;
     case 4:
-      memory.writeU32(at, Number(BigInt.asUintN(32, BigInt(value))));
+      memory.writeU32(at, typeof value === 'number' ? value >>> 0 : Number(BigInt.asUintN(32, value)));
       return;
     default:
       memory.writeU64(at, BigInt.asUintN(64, BigInt(value)));
@@ -137,9 +142,13 @@ export class Struct<F extends StructFields> {
 
   /** Writes the whole structure: given fields, zeros elsewhere, padding and arrays included. @throws GuestFault */
   write(memory: Memory, word: WordSize, address: number, values: Partial<StructValues<F>>): void {
-    const layout = this.#layouts[word];
-    memory.write(address, new Uint8Array(layout.size));
-    this.set(memory, word, address, values);
+    const { size, dense, fields } = this.#layouts[word];
+    if (!dense) memory.write(address, new Uint8Array(size));
+    const given = values as Readonly<Record<string, number | bigint | undefined>>;
+    for (const { name, type, count, offset } of fields) {
+      const value = given[name] ?? (dense ? 0 : undefined);
+      if (value !== undefined && count === 0) writeField(memory, address + offset, type, word, value);
+    }
   }
 
   /** Writes the given fields and leaves the others. @throws GuestFault */
