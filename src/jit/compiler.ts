@@ -18,7 +18,7 @@ import {
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
-import { driverModule, helperType, supportModule, unitType } from './driver.ts';
+import { driverModule, unitType } from './driver.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
 import type { CodeImage, CodeModule, CodeStore } from './image.ts';
@@ -27,6 +27,7 @@ import { Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
+import { helperType, supportModule } from './support.ts';
 import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import { assemble } from './wasm.ts';

@@ -1,12 +1,9 @@
-// The two modules that are there from the start. The driver: a small loop that goes from unit to unit by way of the jump cache until
-// control leaves compiled code. And the support: the host's functions as WebAssembly's own, for all modules to import, because V8
-// compiles a wrapper for each host function in each module that imports it (three milliseconds a module).
+// The driver: a module that is there from the start, a small loop that goes from unit to unit by way of the jump cache until control leaves
+// compiled code.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { FLAGS_KIND, JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
-import { HELPERS, type Helper } from './helpers.ts';
+import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
 import { emitJumpHash } from './jumps.ts';
-import { HELPER_TYPES } from './runtime.ts';
 import { UNIT_TYPE } from './unit.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP } from './wasm.ts';
 
@@ -67,46 +64,5 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
     functions: [],
     memoryPages,
     bodies: [{ type: 1, body: code.body(), name: 'drive' }],
-  });
-}
-
-/** Type of a helper as compiled code calls it: an access has its whole address. */
-export const helperType = (isa: Isa, helper: Helper): FunctionType =>
-  helper === 'load' || helper === 'store'
-    ? { parameters: [isa.variant.width === 64 ? I64 : I32, I32], results: [I32] }
-    : HELPER_TYPES[helper];
-
-/** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
-export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
-  const n = HELPERS.length;
-  const bodies = HELPERS.map((name, i) => {
-    const { parameters } = helperType(isa, name);
-    const code = new Code(parameters.length);
-    if (name === 'load' || name === 'store') {
-      code.get(0);
-      if (parameters[0] === I64) {
-        code.op(OP.i32_wrap_i64);
-        code.get(0);
-        code.i64(32n);
-        code.op(OP.i64_shr_u);
-        code.op(OP.i32_wrap_i64);
-      } else code.i32(0);
-      code.get(1);
-    } else for (let p = 0; p < parameters.length; p++) code.get(p);
-    if (name === 'flags') {
-      // Mostly there are none: the host is not to be called for that.
-      code.i32(0);
-      code.memory(OP.i32_load, FLAGS_KIND);
-      code.if();
-      code.call(i);
-      code.end();
-    } else code.call(i);
-    return { type: n + i, body: code.body(), name };
-  });
-  return assemble({
-    types: [...HELPERS.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h))],
-    functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i })),
-    memoryPages,
-    bodies,
   });
 }

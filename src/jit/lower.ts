@@ -7,9 +7,9 @@
 import type { BinaryName, CompareName } from '../../isa/dsl/effects.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
-import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
-import { HELPER } from './helpers.ts';
+import type { Emitted, Member, Members } from './groups.ts';
+import { AccessLowering, valueType } from './lower-access.ts';
 import {
   asFloat,
   byteSwap,
@@ -23,7 +23,7 @@ import {
   wideDivision,
 } from './lower-scalar.ts';
 import { lowerVector } from './lower-vector.ts';
-import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
+import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, VOID } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
@@ -47,9 +47,6 @@ export interface BranchValues {
   /** Skips the delay slot where not 0. */
   readonly nullify: number | undefined;
 }
-
-const VALUE_TYPES: Readonly<Record<string, ValueType>> = { i32: I32, i64: I64, v128: V128 };
-export const valueType = (type: string): ValueType => VALUE_TYPES[type]!;
 
 const BINARY: Readonly<Partial<Record<BinaryName, readonly [Opcode, Opcode]>>> = {
   add: [OP.i32_add, OP.i64_add],
@@ -78,35 +75,13 @@ const FLOAT: Names<'fadd' | 'fsub' | 'fmul' | 'fdiv'> = {
   fmul: [OP.f32_mul, OP.f64_mul],
   fdiv: [OP.f32_div, OP.f64_div],
 };
-const LOAD: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
-  1: [OP.i32_load8_u, OP.i64_load8_u],
-  2: [OP.i32_load16_u, OP.i64_load16_u],
-  4: [OP.i32_load, OP.i64_load32_u],
-  8: [OP.i64_load, OP.i64_load],
-};
-const STORE: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
-  1: [OP.i32_store8, OP.i64_store8],
-  2: [OP.i32_store16, OP.i64_store16],
-  4: [OP.i32_store, OP.i64_store32],
-  8: [OP.i64_store, OP.i64_store],
-};
-
-const ALIGN_CODE = { any: 0, natural: 1, strict: 2 } as const;
-const ALIGNMENTS = ['any', 'natural', 'strict'] as const;
-
-/** An access in one number, for the out-of-line path: bytes and alignment. */
-export const packAccess = (access: Load | Store): number => access.bytes | (ALIGN_CODE[access.align] << 8);
-export const unpackAccess = (packed: number): Pick<Load, 'bytes' | 'align'> => ({
-  bytes: (packed & 0xff) as Load['bytes'],
-  align: ALIGNMENTS[packed >> 8]!,
-});
-
 const wide = (type: string): 0 | 1 => (type === 'i32' ? 0 : 1);
 
 /** Emits the operations of one instruction after another. */
 export class Lowering {
   readonly #s: Surroundings;
   readonly #code: Code;
+  readonly #accesses: AccessLowering;
   #list: OpList = {
     ops: [],
     temps: [],
@@ -126,13 +101,19 @@ export class Lowering {
   constructor(surroundings: Surroundings) {
     this.#s = surroundings;
     this.#code = surroundings.code;
+    this.#accesses = new AccessLowering(surroundings, (temp) => this.push(temp));
+  }
+
+  /** Begins a block: nothing is known of what was looked up before. */
+  begin(): void {
+    this.#accesses.begin();
   }
 
   /**
    * Emits an instruction, but for its branch, whose operands are to be pushed by `push` or put aside by `capture` before the next
    * instruction.
    */
-  instruction(list: OpList, needed: Uint8Array, constants: readonly (bigint | undefined)[]): BranchValues | undefined {
+  instruction({ list, needed, constants }: Emitted, members?: Members): BranchValues | undefined {
     this.#list = list;
     this.#constants = constants;
     const n = list.temps.length;
@@ -160,10 +141,10 @@ export class Lowering {
           this.#set(uop.register, uop.value, i);
           break;
         case 'load':
-          this.#load(uop);
+          this.#load(uop, members?.get(i));
           break;
         case 'store':
-          this.#store(uop);
+          this.#store(uop, members?.get(i));
           break;
         case 'trap':
           this.#trap(uop);
@@ -259,150 +240,17 @@ export class Lowering {
     this.#code.end();
   }
 
-  // Memory
-
-  /** Pushes the address, keeping it in a local, and leaves on the stack whether the TLB has it. The entry's address is kept as well. */
-  #probe(access: Load | Store, tag: number, address: number, entry: number): void {
-    const code = this.#code;
-    const { variant } = this.#s;
-    const is64 = variant.width === 64;
-    // On a big-endian target the addresses of narrow accesses are changed in their low bits, which only aligned ones may be.
-    const exact = access.align !== 'any' || variant.bigEndian;
-    const mask = exact ? -PAGE_SIZE | (access.bytes - 1) : -PAGE_SIZE;
-    const slack = exact ? 0 : access.bytes - 1;
-    this.push(access.address);
-    code.tee(address);
-    if (is64) code.op(OP.i32_wrap_i64);
-    code.i32(Math.log2(PAGE_SIZE / TLB_ENTRY));
-    code.op(OP.i32_shr_u);
-    code.i32((TLB_ENTRIES - 1) * TLB_ENTRY);
-    code.op(OP.i32_and);
-    code.tee(entry);
-    code.memory(is64 ? OP.i64_load : OP.i32_load, TLB + tag);
-    code.get(address);
-    if (is64) {
-      if (slack !== 0) {
-        code.i64(BigInt(slack));
-        code.op(OP.i64_add);
-      }
-      code.i64(BigInt(mask));
-      code.op(OP.i64_and);
-      code.op(OP.i64_eq);
-    } else {
-      if (slack !== 0) {
-        code.i32(slack);
-        code.op(OP.i32_add);
-      }
-      code.i32(mask);
-      code.op(OP.i32_and);
-      code.op(OP.i32_eq);
-    }
-  }
-
-  #host(access: Load | Store, address: number, entry: number): void {
-    const code = this.#code;
-    const { variant } = this.#s;
-    code.get(address);
-    if (variant.width === 64) code.op(OP.i32_wrap_i64);
-    code.get(entry);
-    code.memory(OP.i32_load, TLB + TLB_ADDEND);
-    code.op(OP.i32_add);
-    if (variant.bigEndian && access.bytes < 8) {
-      code.i32(8 - access.bytes);
-      code.op(OP.i32_xor);
-    }
-  }
-
-  /** Calls the out-of-line path; leaves where it says so. */
-  #miss(access: Load | Store, helper: 'load' | 'store', address: number): void {
-    const code = this.#code;
-    code.get(address);
-    code.i32(packAccess(access));
-    code.call(HELPER[helper]);
-    code.if(VOID, false);
-    this.#s.leave();
-    code.end();
-  }
-
-  #read(access: Load, offset: number): void {
-    const code = this.#code;
-    if (access.type === 'v128') code.simdMemory(SIMD.v128_load, offset);
-    else code.memory(LOAD[access.bytes]![wide(access.type)], offset);
-  }
-
-  #write(access: Store, offset: number): void {
-    const code = this.#code;
-    if (access.type === 'v128') code.simdMemory(SIMD.v128_store, offset);
-    else code.memory(STORE[access.bytes]![wide(access.type)], offset);
-  }
-
-  #zero(type: string): void {
-    const code = this.#code;
-    if (type === 'i32') code.i32(0);
-    else if (type === 'i64') code.i64(0n);
-    else {
-      code.simd(SIMD.v128_const);
-      code.append(new Uint8Array(16));
-    }
-  }
-
-  #load(uop: Load): void {
-    const code = this.#code;
-    const type = valueType(uop.type);
-    const addressType = this.#s.variant.width === 64 ? I64 : I32;
-    if (uop.when !== undefined) {
-      this.push(uop.when);
-      code.if(type);
-    }
-    const address = code.borrow(addressType);
-    const entry = code.borrow(I32);
-    this.#probe(uop, TLB_READ, address, entry);
-    code.if(type, true);
-    this.#host(uop, address, entry);
-    this.#read(uop, 0);
-    code.else();
-    this.#miss(uop, 'load', address);
-    code.i32(0);
-    this.#read(uop, SCRATCH);
-    code.end();
-    if (uop.when !== undefined) {
-      code.else();
-      this.#zero(uop.type);
-      code.end();
-    }
-    code.release(addressType, address);
-    code.release(I32, entry);
-    if (this.#uses[uop.dst] === 0) code.op(OP.drop);
+  #load(uop: Load, member: Member | undefined): void {
+    this.#accesses.load(uop, member);
+    if (this.#uses[uop.dst] === 0) this.#code.op(OP.drop);
     else this.#keep(uop.dst);
   }
 
-  #store(uop: Store): void {
-    const code = this.#code;
-    const addressType = this.#s.variant.width === 64 ? I64 : I32;
-    const type = valueType(uop.type);
+  #store(uop: Store, member: Member | undefined): void {
     // The value may be wanted on both paths: it goes through a local.
     const value = this.capture(uop.value);
-    if (uop.when !== undefined) {
-      this.push(uop.when);
-      code.if();
-    }
-    const address = code.borrow(addressType);
-    const entry = code.borrow(I32);
-    this.#probe(uop, TLB_WRITE, address, entry);
-    code.if(VOID, true);
-    this.#host(uop, address, entry);
-    code.get(value);
-    this.#write(uop, 0);
-    code.else();
-    code.i32(0);
-    code.get(value);
-    this.#write(uop, SCRATCH);
-    this.#miss(uop, 'store', address);
-    code.end();
-    if (uop.when !== undefined) code.end();
-    code.release(addressType, address);
-    code.release(I32, entry);
-    code.release(type, value);
+    this.#accesses.store(uop, member, value);
+    this.#code.release(valueType(uop.type), value);
   }
 
   // Expressions: everything that has no effect

@@ -5,7 +5,7 @@ import { convertNan, propagateNan } from '../engine/float.ts';
 import { SCRATCH } from '../engine/layout.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
 import type { Helper } from './helpers.ts';
-import { unpackAccess } from './lower.ts';
+import { unpackAccess } from './lower-access.ts';
 import { type FunctionType, I32, I64 } from './wasm.ts';
 
 export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {

@@ -17,9 +17,11 @@ import type { Instruction } from '../engine/decode.ts';
 import { JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
 import type { Block, Item } from './blocks.ts';
 import { applyDirt, DataFlow } from './dataflow.ts';
+import { type Emitted, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { emitJumpHash } from './jumps.ts';
-import { Lowering, type Surroundings, valueType } from './lower.ts';
+import { Lowering, type Surroundings } from './lower.ts';
+import { valueType } from './lower-access.ts';
 import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
 import { Shape } from './shape.ts';
 import { RegisterSet, type Usages } from './usage.ts';
@@ -212,22 +214,23 @@ export class Unit implements Surroundings {
       code.set(LEFT_BUDGET);
       if (this.#watch.counts) this.#count(block);
     }
-    const needs = this.#flow.needs(i);
+    const emitted = this.#emitted(block, this.#flow.needs(i));
+    const members = groupsOf(emitted, this.variant.width, this.variant.bigEndian);
+    this.#lowering.begin();
     let k = 0;
     let executed = 0;
     for (const item of block.items) {
       this.#executed = executed;
       this.#itemPc = item.pc;
       this.#beforeInstruction(item.instruction);
-      const needed = needs[k++]!;
-      const usage = this.#usages.of(item.instruction);
-      const branch = this.#lowering.instruction(usage.list, needed, item.constants);
-      applyDirt(this.#dirtyNow, usage);
+      const branch = this.#lowering.instruction(emitted[k]!, members[k]);
+      applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
+      k++;
       executed++;
       if (branch === undefined) continue;
-      const slotNeeded = item.slot === undefined ? undefined : needs[k++]!;
       if (item.slot !== undefined) executed++;
-      this.#transfer(item, branch, slotNeeded, go);
+      const slot = item.slot === undefined ? undefined : { emitted: emitted[k]!, members: members[k]! };
+      this.#transfer(item, branch, slot, go);
       return;
     }
     this.#executed = executed;
@@ -236,6 +239,20 @@ export class Unit implements Surroundings {
       if (block.flow.cold) this.#returnTo(block.flow.at);
       else this.#leaveAt(block.flow.at, executed, false);
     }
+  }
+
+  /** A block's instructions, slots included. */
+  #emitted(block: Block, needs: readonly Uint8Array[]): readonly Emitted[] {
+    const out: Emitted[] = [];
+    const add = (instruction: Instruction, constants: Emitted['constants']): void => {
+      const { list } = this.#usages.of(instruction);
+      out.push({ list, needed: needs[out.length]!, constants });
+    };
+    for (const { pc, instruction, slot, constants } of block.items) {
+      add(instruction, constants);
+      if (slot !== undefined) add(slot, this.#usages.folds.at(slot, pc + instruction.length));
+    }
+    return out;
   }
 
   #count(block: Block): void {
@@ -269,7 +286,7 @@ export class Unit implements Surroundings {
   #transfer(
     item: Item,
     branch: NonNullable<ReturnType<Lowering['instruction']>>,
-    slotNeeded: Uint8Array | undefined,
+    slotEmitted: { readonly emitted: Emitted; readonly members: Members } | undefined,
     go: (pc: number) => void,
   ): void {
     const { code } = this;
@@ -299,9 +316,8 @@ export class Unit implements Surroundings {
         if (!this.#wide) code.op(OP.i64_extend_i32_u);
       };
       this.#beforeInstruction(slot);
-      const usage = this.#usages.of(slot);
-      lowering.instruction(usage.list, slotNeeded!, this.#usages.folds.at(slot, this.#itemPc));
-      applyDirt(this.#dirtyNow, usage);
+      lowering.instruction(slotEmitted!.emitted, slotEmitted!.members);
+      applyDirt(this.#dirtyNow, this.#usages.of(slot));
       this.#pending = undefined;
       this.#executed++;
     };

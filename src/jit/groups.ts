@@ -1,0 +1,196 @@
+// Accesses of a block that share one look into the TLB: their addresses are the same value plus constants (a frame's slots, a structure's
+// fields, neighbours in an array), so that one comparison says of all of them that they lie in one page that is there.
+
+import type { BinaryName } from '../../isa/dsl/effects.ts';
+import type { Register } from '../../isa/dsl/registers.ts';
+import type { OpList, Uop } from '../uop/ops.ts';
+
+type Access = Extract<Uop, { op: 'load' | 'store' }>;
+
+/** Bytes that a group may span: what spans more crosses the end of a page more often. */
+const MOST = 1024;
+
+/** Accesses that share a look into the TLB. Displacements are from a value that is the same for all of them. */
+export interface Group {
+  /** Displacements of the first byte, and of the one behind the last. */
+  low: number;
+  high: number;
+  /** One of them stores. */
+  stores: boolean;
+  /** Alignment that is demanded, in bytes, and a displacement that has to have it. */
+  align: number;
+  anchor: number;
+  /** How many are still to be emitted. */
+  left: number;
+  /** The local with the host's address of `low`, 0 where the accesses have to go out of line; undefined before the first one. */
+  local: number | undefined;
+}
+
+/** An access's place in its group. */
+export interface Member {
+  readonly group: Group;
+  readonly displacement: number;
+}
+
+/** Members of an instruction, by index of their operations. */
+export type Members = ReadonlyMap<number, Member>;
+
+/** A value plus a constant. */
+interface Sum {
+  readonly base: number;
+  readonly displacement: number;
+}
+
+/** An instruction of the block, as it is to be emitted. */
+export interface Emitted {
+  readonly list: OpList;
+  /** By operation: 0 where it is not emitted. */
+  readonly needed: Uint8Array;
+  readonly constants: readonly (bigint | undefined)[];
+}
+
+/** Whether a number is the integer that it was made of. */
+const isExact = (value: number): boolean => Number.isSafeInteger(value);
+
+/** Shifts of an index: by less than so many bits. */
+const SHIFT_MOST = 8;
+
+/** The base of addresses that are known. */
+const ABSOLUTE = 0;
+
+/** Which of a block's accesses share looks into the TLB, by instruction. */
+export function groupsOf(block: readonly Emitted[], width: 32 | 64, bigEndian: boolean): readonly Members[] {
+  const finder = new Finder(width, bigEndian);
+  return block.map((instruction) => finder.instruction(instruction));
+}
+
+class Finder {
+  readonly #width: 32 | 64;
+  readonly #bigEndian: boolean;
+  #nextBase = ABSOLUTE + 1;
+  readonly #compounds = new Map<string, number>();
+  readonly #registers = new Map<Register, Sum>();
+  readonly #open = new Map<number, Group>();
+  /** Narrower members of each group that has an alignment, to be held against a wider one. */
+  readonly #exact = new Map<Group, { readonly displacement: number; readonly bytes: number }[]>();
+
+  constructor(width: 32 | 64, bigEndian: boolean) {
+    this.#width = width;
+    this.#bigEndian = bigEndian;
+  }
+
+  instruction({ list, needed, constants }: Emitted): Members {
+    const members = new Map<number, Member>();
+    const sums = new Array<Sum | undefined>(list.temps.length);
+    const type = this.#width === 64 ? 'i64' : 'i32';
+    const constant = (temp: number): number | undefined => {
+      const value = constants[temp];
+      return value === undefined ? undefined : Number(BigInt.asIntN(this.#width, value));
+    };
+    for (const [i, uop] of list.ops.entries()) {
+      if (needed[i] === 0) continue;
+      switch (uop.op) {
+        case 'get':
+          if (uop.register.type === type) sums[uop.dst] = this.#valueOf(uop.register);
+          break;
+        case 'set':
+          this.#registers.set(uop.register, sums[uop.value] ?? this.#fresh());
+          break;
+        case 'binary':
+          if (uop.type === type) sums[uop.dst] = this.#binary(uop.name, sums[uop.a], sums[uop.b], constant(uop.b));
+          break;
+        case 'load':
+        case 'store': {
+          const at = constant(uop.address);
+          const sum = at === undefined ? sums[uop.address] : { base: ABSOLUTE, displacement: at };
+          if (sum === undefined || uop.when !== undefined || !isExact(sum.displacement)) break;
+          members.set(i, { group: this.#join(sum, uop), displacement: sum.displacement });
+          break;
+        }
+        default:
+      }
+    }
+    return members;
+  }
+
+  /** Where both operands are known to be sums: their sum, or that of the first and a constant, or a multiple of the first. */
+  #binary(name: BinaryName, a: Sum | undefined, b: Sum | undefined, constant: number | undefined): Sum | undefined {
+    if (a === undefined || (constant !== undefined && !isExact(constant))) return undefined;
+    let base = a.base;
+    let displacement = a.displacement;
+    if (name === 'add' && constant === undefined && b !== undefined) {
+      base = this.#compound(`${Math.min(a.base, b.base)}+${Math.max(a.base, b.base)}`);
+      displacement += b.displacement;
+    } else if (constant === undefined) return undefined;
+    else if (name === 'add') displacement += constant;
+    else if (name === 'sub') displacement -= constant;
+    else if (name === 'shl' && constant < SHIFT_MOST) {
+      base = this.#compound(`${a.base}<<${constant}`);
+      displacement *= 2 ** constant;
+    } else return undefined;
+    return isExact(displacement) ? { base, displacement } : undefined;
+  }
+
+  /** The base that stands for an expression of others. */
+  #compound(expression: string): number {
+    let base = this.#compounds.get(expression);
+    if (base === undefined) {
+      base = this.#nextBase++;
+      this.#compounds.set(expression, base);
+    }
+    return base;
+  }
+
+  #fresh(): Sum {
+    return { base: this.#nextBase++, displacement: 0 };
+  }
+
+  #valueOf(register: Register): Sum {
+    let sum = this.#registers.get(register);
+    if (sum === undefined) {
+      sum = this.#fresh();
+      this.#registers.set(register, sum);
+    }
+    return sum;
+  }
+
+  /** The group that an access belongs to: the present one of its base, if it lies near, or a new one. */
+  #join({ base, displacement }: Sum, { op, bytes, align }: Access): Group {
+    // On a big-endian target the addresses of narrow accesses are changed in their low bits, which only aligned ones may be.
+    const demanded = align !== 'any' || this.#bigEndian ? bytes : 1;
+    const open = this.#open.get(base);
+    if (open !== undefined && this.#fits(open, displacement, bytes, demanded)) {
+      open.low = Math.min(open.low, displacement);
+      open.high = Math.max(open.high, displacement + bytes);
+      open.stores ||= op === 'store';
+      open.left++;
+      if (demanded > open.align) {
+        open.align = demanded;
+        open.anchor = displacement;
+      }
+      this.#exact.get(open)!.push({ displacement, bytes: demanded });
+      return open;
+    }
+    const group: Group = {
+      low: displacement,
+      high: displacement + bytes,
+      stores: op === 'store',
+      align: demanded,
+      anchor: displacement,
+      left: 1,
+      local: undefined,
+    };
+    this.#open.set(base, group);
+    this.#exact.set(group, [{ displacement, bytes: demanded }]);
+    return group;
+  }
+
+  /** Whether an access may join: it lies near, and is aligned whenever the others are. */
+  #fits(group: Group, displacement: number, bytes: number, demanded: number): boolean {
+    const span = Math.max(group.high, displacement + bytes) - Math.min(group.low, displacement);
+    if (span > MOST) return false;
+    const [align, anchor] = demanded > group.align ? [demanded, displacement] : [group.align, group.anchor];
+    const agrees = (at: number, by: number): boolean => (at - anchor) % Math.min(by, align) === 0;
+    return agrees(displacement, demanded) && this.#exact.get(group)!.every((m) => agrees(m.displacement, m.bytes));
+  }
+}

@@ -1,0 +1,153 @@
+// The support: a module with the host's functions as WebAssembly's own, for all others to import, because V8 compiles a wrapper for each
+// host function in each module that imports it (three milliseconds a module). What needs no host is done here.
+
+import type { Isa } from '../../isa/dsl/isa.ts';
+import { FLAGS_KIND, PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
+import { HELPERS, type Helper } from './helpers.ts';
+import { emitTlbEntry, PACKED_ALIGN_BIT } from './lower-access.ts';
+import { HELPER_TYPES } from './runtime.ts';
+import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
+
+/** Type of a helper as compiled code calls it: an access has its whole address. */
+export const helperType = (isa: Isa, helper: Helper): FunctionType =>
+  helper === 'load' || helper === 'store'
+    ? { parameters: [isa.variant.width === 64 ? I64 : I32, I32], results: [I32] }
+    : HELPER_TYPES[helper];
+
+/** Of an access whose TLB entry is there: between SCRATCH and the host's address, which is in a local. Returns from the function. */
+function emitAccess(code: Code, name: 'load' | 'store', isa: Isa, host: number, bytes: number): void {
+  /** By bytes: opcodes of a load and a store of so many. */
+  const plain = [
+    [8, OP.i64_load, OP.i64_store],
+    [4, OP.i32_load, OP.i32_store],
+    [2, OP.i32_load16_u, OP.i32_store16],
+    [1, OP.i32_load8_u, OP.i32_store8],
+  ] as const;
+  const done = (): void => {
+    code.i32(0);
+    code.op(OP.return);
+  };
+  const scratch = (): void => code.i32(SCRATCH);
+  const guest = (): void => code.get(host);
+  const [from, to] = name === 'load' ? [guest, scratch] : [scratch, guest];
+  const when = (size: number, emit: () => void): void => {
+    code.get(bytes);
+    code.i32(size);
+    code.op(OP.i32_eq);
+    code.if();
+    emit();
+    done();
+    code.end();
+  };
+  for (const [size, load, store] of plain)
+    when(size, () => {
+      if (isa.variant.bigEndian && size < 8) {
+        code.get(host);
+        code.i32(8 - size);
+        code.op(OP.i32_xor);
+        code.set(host);
+      }
+      to();
+      from();
+      code.memory(load, 0);
+      code.memory(store, 0);
+    });
+  if (isa.variant.bigEndian) return;
+  to();
+  from();
+  code.simdMemory(SIMD.v128_load, 0);
+  code.simdMemory(SIMD.v128_store, 0);
+  done();
+}
+
+/** An access whose page the TLB has after all: a member of a group that could not be looked up as one. */
+function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
+  const wide = isa.variant.width === 64;
+  const [address, packed] = [0, 1] as const;
+  const entry = code.local(I32);
+  const bytes = code.local(I32);
+  const host = code.local(I32);
+  const last = code.local(wide ? I64 : I32);
+  const extend = (): void => {
+    if (wide) code.op(OP.i64_extend_i32_u);
+  };
+  code.get(packed);
+  code.i32((1 << PACKED_ALIGN_BIT) - 1);
+  code.op(OP.i32_and);
+  code.set(bytes);
+  // The page of the last byte; where alignment is demanded, also the bits that it does not have.
+  code.get(bytes);
+  code.i32(1);
+  code.op(OP.i32_sub);
+  extend();
+  code.set(last);
+  code.get(address);
+  if (wide) code.op(OP.i32_wrap_i64);
+  emitTlbEntry(code);
+  code.tee(entry);
+  code.memory(wide ? OP.i64_load : OP.i32_load, TLB + (name === 'load' ? TLB_READ : TLB_WRITE));
+  code.get(address);
+  code.get(last);
+  code.op(wide ? OP.i64_add : OP.i32_add);
+  if (wide) code.i64(BigInt(-PAGE_SIZE));
+  else code.i32(-PAGE_SIZE);
+  code.op(wide ? OP.i64_and : OP.i32_and);
+  code.get(address);
+  code.get(last);
+  code.op(wide ? OP.i64_and : OP.i32_and);
+  if (!isa.variant.bigEndian) {
+    // No alignment is demanded where `packed` says nothing besides the size.
+    code.get(packed);
+    code.get(bytes);
+    code.op(OP.i32_ne);
+    extend();
+    code.op(wide ? OP.i64_mul : OP.i32_mul);
+  }
+  code.op(wide ? OP.i64_or : OP.i32_or);
+  code.op(wide ? OP.i64_eq : OP.i32_eq);
+  code.if();
+  code.get(address);
+  if (wide) code.op(OP.i32_wrap_i64);
+  code.get(entry);
+  code.memory(OP.i32_load, TLB + TLB_ADDEND);
+  code.op(OP.i32_add);
+  code.set(host);
+  emitAccess(code, name, isa, host, bytes);
+  code.end();
+}
+
+/** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
+export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
+  const n = HELPERS.length;
+  const bodies = HELPERS.map((name, i) => {
+    const { parameters } = helperType(isa, name);
+    const code = new Code(parameters.length);
+    if (name === 'load' || name === 'store') {
+      emitTlbHit(code, name, isa);
+      code.get(0);
+      if (parameters[0] === I64) {
+        code.op(OP.i32_wrap_i64);
+        code.get(0);
+        code.i64(32n);
+        code.op(OP.i64_shr_u);
+        code.op(OP.i32_wrap_i64);
+      } else code.i32(0);
+      code.get(1);
+    } else for (let p = 0; p < parameters.length; p++) code.get(p);
+    if (name === 'flags') {
+      // Mostly there are none: the host is not to be called for that.
+      code.i32(0);
+      code.memory(OP.i32_load, FLAGS_KIND);
+      code.if();
+      code.call(i);
+      code.end();
+    } else code.call(i);
+    return { type: n + i, body: code.body(), name };
+  });
+  return assemble({
+    types: [...HELPERS.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h))],
+    functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i })),
+    memoryPages,
+    bodies,
+  });
+}
