@@ -72,7 +72,8 @@ export interface BlockRules {
   readonly whole: boolean;
 }
 
-const skipsSlot = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'nullify');
+/** Whether a branch may skip its slot (branch-likely). */
+export const skipsSlot = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'nullify');
 
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
 function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): Found | undefined {

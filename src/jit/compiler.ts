@@ -270,16 +270,18 @@ class JitCompiler implements Compiler {
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
     const time = performance.now() - this.#began;
-    this.#compileRest(time);
+    const { restShare, nativeShare, keepLeast } = this.#policy;
+    const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
+    this.#compileRest(until(restShare));
     const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot));
-    if (this.#modules.optimise(inUse, performance.now() + time * this.#policy.nativeShare)) this.#news = true;
+    if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
     if (!this.#news) return;
     store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
     this.#news = false;
   }
 
-  /** Compiles what was executed but not often enough for the sake of this run, which has taken so long. */
-  #compileRest(time: number): void {
+  /** Compiles what was executed but not often enough for the sake of this run, `until` it is so late. */
+  #compileRest(until: number): void {
     const { code, isa } = this.#parts;
     const pcs: number[] = [];
     for (const block of code.blocks()) {
@@ -292,8 +294,7 @@ class JitCompiler implements Compiler {
     // What is held in the middle of a block was come back to: no reason to cut the block.
     const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
     // The next run is to gain from this one, but nobody should wait for that longer than for the program.
-    if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions)
-      this.#compile(rest, performance.now() + time * this.#policy.restShare);
+    if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions) this.#compile(rest, until);
   }
 
   #image(modules: readonly CodeModule[]): CodeImage {

@@ -1,7 +1,7 @@
 // What the blocks of a unit need of each other: which registers differ from the state block, and which are read later on.
 
 import type { Instruction } from '../engine/decode.ts';
-import type { Block } from './blocks.ts';
+import { type Block, skipsSlot } from './blocks.ts';
 import { type Plan, successorsOf } from './plan.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 
@@ -10,7 +10,12 @@ interface Executed {
   readonly usage: Usage;
   /** Compiled code may be left before it. */
   readonly mayExit: boolean;
+  /** The slot of a branch that is executed only where the branch is taken. */
+  readonly maySkip: boolean;
 }
+
+/** Stubs of a unit, the general ones included. */
+const MOST_STUBS = 64;
 
 export class DataFlow {
   /** Per block: what may differ from the state block, and what is read, at its beginning. */
@@ -20,11 +25,13 @@ export class DataFlow {
   readonly #usages: Usages;
   readonly #stops: (pc: number) => boolean;
   readonly #index: ReadonlyMap<number, number>;
-  /** What the stubs store: of what the unit sets, the plain registers, the recipe for the flags, the flags. */
+  /** Of what the unit sets: the plain registers, the recipe for the flags, the flags. */
   readonly #plain = new RegisterSet();
   readonly #recipe = new RegisterSet();
   readonly #flags = new RegisterSet();
-  readonly #stubSets: RegisterSet[] = [];
+  readonly #stubSets: RegisterSet[];
+  /** Numbers of exact stubs, by a hash of what they store. */
+  readonly #stubsByHash = new Map<number, number[]>();
   readonly #sequences = new Map<Block, Executed[]>();
 
   /** @param stops whether the unit may be left before the instruction at `pc` whatever that does */
@@ -36,6 +43,7 @@ export class DataFlow {
     this.dirty = plan.blocks.map(() => new RegisterSet());
     this.live = plan.blocks.map(() => new RegisterSet());
     this.#flowDirty();
+    this.#stubSets = [0, 1, 2, 3].map((stub) => this.#general(stub));
     this.#flowLive();
   }
 
@@ -44,13 +52,13 @@ export class DataFlow {
     let out = this.#sequences.get(block);
     if (out !== undefined) return out;
     out = [];
-    const add = (pc: number, instruction: Instruction): void => {
+    const add = (pc: number, instruction: Instruction, maySkip: boolean): void => {
       const usage = this.#usages.of(instruction);
-      out!.push({ usage, mayExit: usage.mayExit || this.#stops(pc) });
+      out!.push({ usage, mayExit: usage.mayExit || this.#stops(pc), maySkip });
     };
     for (const { pc, instruction, slot } of block.items) {
-      add(pc, instruction);
-      if (slot !== undefined) add(pc + instruction.length, slot);
+      add(pc, instruction, false);
+      if (slot !== undefined) add(pc + instruction.length, slot, skipsSlot(instruction));
     }
     this.#sequences.set(block, out);
     return out;
@@ -112,21 +120,41 @@ export class DataFlow {
     }
   }
 
-  /** Number of the stub that stores what is dirty: 1 and 2 for the recipe and the flags besides the plain registers; -1 where nothing is. */
+  /** How many stubs there are. */
+  get stubs(): number {
+    return this.#stubSets.length;
+  }
+
+  /**
+   * Number of the stub that stores what is dirty, -1 where nothing is. Each set has a stub of its own, which stores no more, so that the
+   * rest need not be in locals; in a unit that has very many of them the later ones share general stubs.
+   */
   stubFor(dirty: RegisterSet): number {
     if (dirty.empty) return -1;
-    return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
+    const hash = dirty.a ^ Math.imul(dirty.b, 0x9e3779b1) ^ Math.imul(dirty.c, 0x85ebca6b);
+    let numbers = this.#stubsByHash.get(hash);
+    for (const number of numbers ?? []) if (this.#stubSets[number]!.equals(dirty)) return number;
+    if (this.#stubSets.length >= MOST_STUBS)
+      return (dirty.meets(this.#recipe) ? 1 : 0) | (dirty.meets(this.#flags) ? 2 : 0);
+    if (numbers === undefined) {
+      numbers = [];
+      this.#stubsByHash.set(hash, numbers);
+    }
+    const number = this.#stubSets.push(dirty.copy()) - 1;
+    numbers.push(number);
+    return number;
   }
 
   /** What it stores; never to be changed. */
   stubSet(stub: number): RegisterSet {
-    let set = this.#stubSets[stub];
-    if (set === undefined) {
-      set = this.#plain.copy();
-      if ((stub & 1) !== 0) set.addAll(this.#recipe);
-      if ((stub & 2) !== 0) set.addAll(this.#flags);
-      this.#stubSets[stub] = set;
-    }
+    return this.#stubSets[stub]!;
+  }
+
+  /** What a general stub stores: of what the unit sets, the plain registers; 1 and 2 for the recipe and the flags as well. */
+  #general(stub: number): RegisterSet {
+    const set = this.#plain.copy();
+    if ((stub & 1) !== 0) set.addAll(this.#recipe);
+    if ((stub & 2) !== 0) set.addAll(this.#flags);
     return set;
   }
 
@@ -175,7 +203,7 @@ export class DataFlow {
     const block = this.#plan.blocks[i]!;
     const sequence = this.#sequence(block);
     /** The stub for leaving at each instruction that may. */
-    const stubs = new Int8Array(sequence.length).fill(-1);
+    const stubs = new Int16Array(sequence.length).fill(-1);
     const dirty = this.dirty[i]!.copy();
     for (let k = 0; k < sequence.length; k++) {
       const { usage, mayExit } = sequence[k]!;
@@ -183,9 +211,11 @@ export class DataFlow {
       applyDirt(dirty, usage);
     }
     for (let k = sequence.length - 1; k >= 0; k--) {
-      const { usage } = sequence[k]!;
+      const { usage, maySkip } = sequence[k]!;
       needs?.push(this.#usages.needed(usage.list, live));
+      const after = maySkip ? live.copy() : undefined;
       this.#usages.before(usage, live);
+      if (after !== undefined) live.addAll(after);
       if (stubs[k]! >= 0) live.addAll(this.stubSet(stubs[k]!));
     }
   }

@@ -69,9 +69,10 @@ export function plan(
   const add = (pc: number): void => {
     const i = index.get(pc);
     if (i === undefined) return;
-    // A block left out returns its own address, to be looked up: it must not be found here.
-    const { flow } = blocks[i]!;
-    if (flow.kind !== 'leave' || !flow.cold) entries.add(pc);
+    // A block left out returns its own address, to be looked up: it must not be found here. Nor is there anything to come in for where
+    // nothing is executed, perhaps because nothing is mapped there.
+    const { flow, count } = blocks[i]!;
+    if (count > 0 && (flow.kind !== 'leave' || !flow.cold)) entries.add(pc);
   };
   for (const pc of also) add(pc);
   for (const pc of resumes) add(pc);
@@ -80,7 +81,8 @@ export function plan(
     const reached = new Set<number>();
     for (const pc of entries) mark(pc, blocks, index, reached);
     for (const pc of reach) {
-      if (reached.has(pc) || !index.has(pc)) continue;
+      const i = index.get(pc);
+      if (reached.has(pc) || i === undefined || blocks[i]!.count === 0) continue;
       entries.add(pc);
       mark(pc, blocks, index, reached);
     }

@@ -25,10 +25,12 @@ export interface Policy {
   readonly maxBlocks: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;
-  /** Where code is kept: how long compiling the rest of what was executed may take when a run is over, by the time of the run. */
+  /** Where code is kept: how long compiling the rest of what was executed may take when a run is over, by the time of the run… */
   readonly restShare: number;
-  /** The same for having the host optimise what was compiled. */
+  /** …and the same for having the host optimise what was compiled. */
   readonly nativeShare: number;
+  /** Milliseconds that either may take in any case: a short run should not have to be repeated for the next one to find all. */
+  readonly keepLeast: number;
   /** Instructions after which compiled code is left, so that V8 can put better code in its place. */
   readonly slice: number;
 }
@@ -48,5 +50,6 @@ export const POLICY: Policy = {
   cacheInstructions: 600_000,
   restShare: 1,
   nativeShare: 1,
+  keepLeast: 1500,
   slice: 4_000_000,
 };

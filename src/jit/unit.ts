@@ -9,7 +9,7 @@
 // never needed to be right: all that it holds is where control is expected.
 //
 // Registers are locals. They are stored to the state block where control leaves, and loaded again after a call. At a fault or an
-// exhausted budget everything that the function writes is stored (one stub for all such places), so that the state is exact.
+// exhausted budget what differs from the state block is stored (a stub for all such places that store the same), so that it is exact.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
@@ -64,7 +64,7 @@ export class Unit implements Surroundings {
   #leaveClean: Label = 0;
   /** Labels of the stubs, by number (`DataFlow.stubFor`). */
   readonly #stubs: Label[] = [];
-  readonly #stubUsed = [false, false, false, false];
+  readonly #stubUsed: boolean[] = [];
   // Where emission stands
   #block: Block;
   #executed = 0;
@@ -97,12 +97,13 @@ export class Unit implements Surroundings {
     if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
     const { code } = this;
     this.#leaveClean = code.block();
-    for (let stub = 0; stub < 4; stub++) this.#stubs[stub] = code.block();
+    const { stubs } = this.#flow;
+    for (let stub = 0; stub < stubs; stub++) this.#stubs[stub] = code.block();
     const shape = new Shape(code, graphs, graphs.analysis, (node, s) => this.#node(node, s, graphs));
     shape.emit();
     code.op(OP.unreachable);
     code.end();
-    for (let stub = 3; stub >= 0; stub--) {
+    for (let stub = stubs - 1; stub >= 0; stub--) {
       if (this.#stubUsed[stub] === true) this.#store(this.#flow.stubSet(stub));
       if (stub > 0) {
         code.br(this.#leaveClean);
@@ -459,8 +460,14 @@ export class Unit implements Surroundings {
   /** Stores what is dirty out of line, and returns. */
   #branchToStub(): void {
     const stub = this.#flow.stubFor(this.#dirtyNow);
-    if (stub >= 0) this.#stubUsed[stub] = true;
-    this.code.br(stub < 0 ? this.#leaveClean : this.#stubs[stub]!);
+    if (stub < 0) {
+      this.code.br(this.#leaveClean);
+      return;
+    }
+    const label = this.#stubs[stub];
+    if (label === undefined) throw new Error('an exit that the data flow does not know');
+    this.#stubUsed[stub] = true;
+    this.code.br(label);
   }
 
   /** Returns `pc` out of line: to whatever is there by now. */

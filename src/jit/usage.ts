@@ -34,6 +34,10 @@ export class RegisterSet {
     return (this.a | this.b | this.c) === 0;
   }
 
+  equals(other: RegisterSet): boolean {
+    return this.a === other.a && this.b === other.b && this.c === other.c;
+  }
+
   /** Adds all of another set; whether that changed anything. */
   addAll(other: RegisterSet): boolean {
     const { a, b, c } = this;

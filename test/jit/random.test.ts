@@ -75,7 +75,7 @@ function machine(isa: Isa, code: Uint8Array, prunings = 0, onStats?: (s: Compile
 
 describe.each(GOARCHES)('random %s programs', (goarch) => {
   const isa = isaFor(goarch);
-  test.each([1, 2])(
+  test.each([1, 2, 7, 9])(
     'seed %i: both engines agree',
     (seed) => {
       const random = new Random(seed * 7919);
