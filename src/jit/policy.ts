@@ -49,7 +49,7 @@ export const POLICY: Policy = {
   maxBlocks: 1200,
   cacheInstructions: 600_000,
   restShare: 1,
-  nativeShare: 1,
+  nativeShare: 0.5,
   keepLeast: 1500,
   slice: 4_000_000,
 };
