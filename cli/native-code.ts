@@ -39,6 +39,16 @@ function asAnother(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return out;
 }
 
+/** A module that exports `f`, which does nothing. */
+// biome-ignore format: a line for each section
+const PROBE = Uint8Array.of(
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+  1, 4, 1, 0x60, 0, 0,
+  3, 2, 1, 0,
+  7, 5, 1, 1, 0x66, 0, 0,
+  10, 4, 1, 2, 0, 0x0b,
+);
+
 /** V8's own; undefined where it cannot be had. */
 export function v8NativeCode(): NativeCode | undefined {
   const serialize = native<(module: WebAssembly.Module) => ArrayBuffer>('SerializeWasmModule', 'module');
@@ -47,9 +57,16 @@ export function v8NativeCode(): NativeCode | undefined {
     'data',
     'bytes',
   );
-  if (serialize === undefined || deserialize === undefined) return undefined;
+  const isOptimised = native<(exported: unknown) => boolean>('IsTurboFanFunction', 'exported');
+  if (serialize === undefined || deserialize === undefined || isOptimised === undefined) return undefined;
+  // V8 ends the process where nothing of a module is optimised: with --liftoff-only, or under a debugger.
+  let optimises: boolean | undefined;
+  const canOptimise = (): boolean => isOptimised(new WebAssembly.Instance(optimised(PROBE)).exports.f);
   return {
-    of: (bytes) => new Uint8Array(serialize(optimised(asAnother(bytes)))),
+    of(bytes) {
+      optimises ??= canOptimise();
+      return optimises ? new Uint8Array(serialize(optimised(asAnother(bytes)))) : undefined;
+    },
     restore: (data, bytes) => deserialize(data.slice().buffer, asAnother(bytes)),
   };
 }

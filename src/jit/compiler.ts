@@ -293,7 +293,6 @@ class JitCompiler implements Compiler {
     }
     // What is held in the middle of a block was come back to: no reason to cut the block.
     const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
-    // The next run is to gain from this one, but nobody should wait for that longer than for the program.
     if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions) this.#compile(rest, until);
   }
 

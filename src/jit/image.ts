@@ -18,8 +18,8 @@ export interface CodeModule {
 
 /** The host's own machine code of modules, as data: what was optimised once need not be compiled again. */
 export interface NativeCode {
-  /** The code of the module of these bytes, all of it optimised: takes long. */
-  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array;
+  /** The code of the module of these bytes, all of it optimised: takes long. Undefined where the host does not optimise. */
+  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array | undefined;
   /** The module, made of such code; undefined where the host does not accept it. */
   restore(native: Uint8Array, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
 }

@@ -97,7 +97,10 @@ export class Modules {
     });
   }
 
-  /** Has the host optimise those of them that this run made or wanted, in the order in which it made them, `until` it is so late. */
+  /**
+   * Has the host optimise those of them that this run made or wanted, in the order in which it made them, `until` it is so late.
+   * @returns whether it did any
+   */
   optimise(inUse: ReadonlySet<number>, until: number): boolean {
     const native = this.#store?.native;
     if (native === undefined) return false;
@@ -105,7 +108,9 @@ export class Modules {
     for (const held of this.#used(inUse)) {
       if (held.asleep || held.module.native !== undefined) continue;
       if (performance.now() > until) break;
-      held.module = { ...held.module, native: native.of(held.module.bytes) };
+      const optimised = native.of(held.module.bytes);
+      if (optimised === undefined) break;
+      held.module = { ...held.module, native: optimised };
       news = true;
     }
     return news;

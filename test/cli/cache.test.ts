@@ -123,6 +123,19 @@ describe('compiled code in the cache', () => {
   );
 });
 
+describe("V8's machine code", () => {
+  it(
+    'is not asked for where V8 is told not to optimise',
+    () => {
+      const env = { ...process.env, SAFEPOINT_CACHE: cache };
+      const done = spawnSync(process.execPath, ['--liftoff-only', bin, 'run', PROGRAM], { encoding: 'utf8', env });
+      expect(done).toMatchObject({ status: 0, stderr: '' });
+      expect(files()).toHaveLength(1);
+    },
+    TIMEOUT,
+  );
+});
+
 describe('the bytecode of the command line', () => {
   it(
     'is kept by command, and made anew where it is damaged',

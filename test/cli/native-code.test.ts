@@ -42,13 +42,13 @@ describe("V8's machine code of a module", () => {
 
   it('is what the module can be made of again, also while there is one of the same bytes', () => {
     expect(sumOf(new WebAssembly.Module(bytes), 10)).toBe(55);
-    const restored = native.restore(native.of(bytes), bytes);
+    const restored = native.restore(native.of(bytes)!, bytes);
     expect(restored).toBeInstanceOf(WebAssembly.Module);
     expect(sumOf(restored!, 1000)).toBe(500_500);
   });
 
   it('leaves V8 compiling as before', () => {
-    const optimised = native.of(bytes);
+    const optimised = native.of(bytes)!;
     native.of(bytes);
     expect(native.restore(optimised, bytes)).toBeDefined();
   });
@@ -57,7 +57,7 @@ describe("V8's machine code of a module", () => {
     ['of another V8', 4],
     ['of other flags', 12],
   ])('is not accepted where it says that it is %s', (_what, at) => {
-    const data = native.of(bytes);
+    const data = native.of(bytes)!;
     data[at]! ^= 1;
     expect(native.restore(data, bytes)).toBeUndefined();
   });
