@@ -23,7 +23,7 @@ import { fixturePath } from '../support/fixtures.ts';
 const { bin, remove } = makeBundle();
 const PROGRAM = fixturePath('hello', 'mips', '1.27');
 const OTHER = fixturePath('calls', 'mips', '1.27');
-const TIMEOUT = 60_000;
+const TIMEOUT = 180_000;
 const folders: string[] = [];
 let cache: string;
 
