@@ -24,8 +24,7 @@ export function makeBundle(folder: string): string {
     entryPoints: [source('entry.ts')],
     format: 'cjs',
     outfile: join(folder, 'entry.cjs'),
-    // Loaded by few commands, when they need it.
-    external: ['@alexaltea/capstone-js', 'pprof-format'],
+    // All packages are in it: `import()` of one that is not would be refused, for bin.js executes it as a script.
     define: { 'import.meta.url': 'ownUrl' },
     banner: { js: "const ownUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
