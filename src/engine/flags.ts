@@ -42,6 +42,8 @@ const textOf = (list: OpList): string =>
 const reviveBigint = (_key: string, value: unknown): unknown =>
   typeof value === 'string' && /^-?\d+n$/.test(value) ? BigInt(value.slice(0, -1)) : value;
 
+const listOf = (text: string): OpList => JSON.parse(text, reviveBigint) as OpList;
+
 /** FNV-1a, 31 bits. */
 function hash(text: string): number {
   let h = 0x811c9dc5 | 0;
@@ -57,6 +59,8 @@ export class FlagsPutOff {
   /** What computes flags, by number: 0 stands for none. */
   readonly #byNumber = new Map<number, Numbered>();
   readonly #numbers = new Map<string, number>();
+  #otherWay: (() => void) | undefined;
+  #followed = 0;
 
   constructor(registers: FlagRegisters | undefined, i32: Int32Array, stepsOf: (list: OpList) => readonly Step[]) {
     this.#all = registers?.all ?? [];
@@ -66,13 +70,32 @@ export class FlagsPutOff {
 
   /** Computes flags that have been put off. */
   readonly settle = (): void => {
-    const number = this.#i32[KIND_WORD]!;
-    if (number === 0) return;
-    this.#i32[KIND_WORD] = 0;
-    const found = this.#byNumber.get(number)!;
-    found.steps ??= this.#stepsOf(JSON.parse(found.text, reviveBigint) as OpList);
-    for (const step of found.steps) step();
+    if (this.#i32[KIND_WORD] === 0) return;
+    (this.#otherWay ?? this.settleBySteps)();
   };
+
+  /** Computes the flags that have been put off, there being some, here and not another way. */
+  readonly settleBySteps = (): void => {
+    const found = this.#byNumber.get(this.#i32[KIND_WORD]!)!;
+    this.#i32[KIND_WORD] = 0;
+    found.steps ??= this.#stepsOf(listOf(found.text));
+    for (const step of found.steps) step();
+    this.#followed++;
+  };
+
+  /** From now on `settle` does this, which falls back on `settleBySteps`; undefined for that alone. */
+  settleWith(otherWay: (() => void) | undefined): void {
+    this.#otherWay = otherWay;
+  }
+
+  /** How often flags were computed by steps since this was set to 0. */
+  get followed(): number {
+    return this.#followed;
+  }
+
+  set followed(times: number) {
+    this.#followed = times;
+  }
 
   /**
    * The number under which `settle` carries out a list that makes flags of the inputs where these are kept (`flagsInput`). It is a hash of
@@ -97,6 +120,11 @@ export class FlagsPutOff {
   /** The lists that have numbers, for `adopt`. */
   numbered(): readonly NumberedList[] {
     return [...this.#byNumber].map(([number, { text }]) => ({ number, text }));
+  }
+
+  /** The lists themselves. */
+  lists(): readonly { readonly number: number; readonly list: OpList }[] {
+    return [...this.#byNumber].map(([number, { text }]) => ({ number, list: listOf(text) }));
   }
 
   /** Gives lists the numbers that they had in another run; whether none of these means something else here, and all of them now do. */

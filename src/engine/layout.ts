@@ -23,6 +23,8 @@ export const SCRATCH = 0x420;
 export const FLAGS_KIND = 0x430;
 export const FLAGS_INPUTS = 0x438;
 export const FLAGS_INPUT_COUNT = 4;
+/** i32: the table slot of what computes flags for compiled code, negative while that is the host. */
+export const FLAGS_SETTLER = 0x458;
 
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;

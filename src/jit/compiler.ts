@@ -7,6 +7,7 @@ import {
   CELL_SIZE,
   CELLS,
   CELLS_END,
+  FLAGS_SETTLER,
   JUMP_BITS,
   JUMP_ENTRY,
   JUMPS,
@@ -27,6 +28,7 @@ import { Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
+import { settlerModule } from './settler.ts';
 import { helperType, supportModule } from './support.ts';
 import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
@@ -83,6 +85,8 @@ interface HostSide {
   readonly table: WebAssembly.Table;
   readonly imports: WebAssembly.Imports;
   readonly drive: (slot: number, entry: number, remaining: number) => number;
+  /** Computes flags that were put off. */
+  readonly flags: () => void;
 }
 
 class JitCompiler implements Compiler {
@@ -127,6 +131,8 @@ class JitCompiler implements Compiler {
   readonly #coverage = new Coverage();
   /** The variant of code that was last looked for in the store. */
   #variant: string | undefined;
+  /** The slot of what computes flags, negative where there is nothing. */
+  #settler = -1;
   /** Something was compiled that the store does not have. */
   #news = false;
   readonly #began = performance.now();
@@ -141,6 +147,7 @@ class JitCompiler implements Compiler {
     this.#watch = new Watch(parts.memory);
     this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
     this.#parts.memory.i32[JUMPS >>> 2] = this.#noEntry;
+    this.#parts.memory.i32[FLAGS_SETTLER >>> 2] = -1;
     options.onStats?.(this.stats);
   }
 
@@ -149,20 +156,57 @@ class JitCompiler implements Compiler {
     const { memory, isa } = this.#parts;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
     const e = { m: memory.wasm, t: table };
-    const own = helpers(isa.variant, memory, this.stats.misses, this.#parts.flags.settle, (n) => this.#watch.tell(n));
+    const own = helpers(isa.variant, memory, this.stats.misses, this.#settle, (n) => this.#watch.tell(n));
     const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
       new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
     const support = instance(supportModule(isa, this.#memoryPages), own as WebAssembly.ModuleImports);
     const driver = instance(driverModule(isa, this.#memoryPages), {});
     const drive = driver.exports.drive as HostSide['drive'];
-    this.#host = { table, imports: { e, h: support.exports }, drive };
+    const flags = support.exports.flags as HostSide['flags'];
+    this.#host = { table, imports: { e, h: support.exports }, drive, flags };
     return this.#host;
+  }
+
+  // Flags
+
+  /** What is left to the host of computing flags. */
+  readonly #settle = (): void => {
+    const { flags } = this.#parts;
+    if (!this.#modules.sleeps(this.#settler)) {
+      flags.settleBySteps();
+      return;
+    }
+    this.#awake(this.#settler);
+    this.#useSettler();
+    this.#hostSide().flags();
+  };
+
+  /** Makes what computes flags, for all recipes that there are by now. */
+  #makeSettler(): void {
+    const { isa, flags } = this.#parts;
+    const began = performance.now();
+    const firstSlot = this.#modules.slots;
+    const bytes = settlerModule(isa, this.#memoryPages, firstSlot, flags.lists());
+    this.#modules.add({ bytes, firstSlot, slots: 1, instructions: 0 });
+    this.#settler = firstSlot;
+    this.#useSettler();
+    flags.followed = 0;
+    this.#news = true;
+    this.stats.milliseconds += performance.now() - began;
+  }
+
+  #useSettler(): void {
+    const { memory, flags } = this.#parts;
+    const there = this.#settler >= 0;
+    memory.i32[FLAGS_SETTLER >>> 2] = there && !this.#modules.sleeps(this.#settler) ? this.#settler : -1;
+    flags.settleWith(there ? this.#hostSide().flags : undefined);
   }
 
   run(): void {
     const host = this.#host;
     if (host === undefined) return;
     const { memory, state, now } = this.#parts;
+    if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
@@ -246,6 +290,8 @@ class JitCompiler implements Compiler {
     this.#nextCell = CELLS + CELL_SIZE * image.cells.length;
     memory.i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
     this.#modules.adopt(image.modules, image.slots);
+    this.#settler = image.settler;
+    this.#useSettler();
     this.#held = image.held;
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
@@ -273,7 +319,8 @@ class JitCompiler implements Compiler {
     const { restShare, nativeShare, keepLeast } = this.#policy;
     const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
     this.#compileRest(until(restShare));
-    const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot));
+    if (this.#parts.flags.followed > 0) this.#makeSettler();
+    const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot)).add(this.#settler);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
     if (!this.#news) return;
     store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
@@ -305,6 +352,7 @@ class JitCompiler implements Compiler {
     return {
       modules,
       slots: this.#modules.slots,
+      settler: this.#settler,
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
@@ -405,6 +453,8 @@ class JitCompiler implements Compiler {
     this.#pages.clear();
     this.#coverage.clear();
     this.#modules.clear();
+    this.#settler = -1;
+    this.#useSettler();
     this.#news = false;
     const { i32 } = this.#parts.memory;
     for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;

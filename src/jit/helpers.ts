@@ -11,6 +11,7 @@ export const HELPERS = [
   'divu128',
   'remu128',
   'flags',
+  'settle',
   'tell',
 ] as const;
 export type Helper = (typeof HELPERS)[number];
@@ -24,5 +25,6 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   divu128: 6,
   remu128: 7,
   flags: 8,
-  tell: 9,
+  settle: 9,
+  tell: 10,
 };

@@ -29,6 +29,8 @@ export interface CodeImage {
   readonly modules: readonly CodeModule[];
   /** How many slots are taken. */
   readonly slots: number;
+  /** The slot of what computes flags that were put off, negative where there is none. */
+  readonly settler: number;
   /** Guest instructions in all of them. */
   readonly held: number;
   /** Where control can come in: address, slot and number of each entry. */

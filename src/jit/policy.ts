@@ -31,6 +31,8 @@ export interface Policy {
   readonly nativeShare: number;
   /** Milliseconds that either may take in any case: a short run should not have to be repeated for the next one to find all. */
   readonly keepLeast: number;
+  /** Flags computed by the host's steps by which WebAssembly is made for the recipes met so far. */
+  readonly settles: number;
   /** Instructions after which compiled code is left, so that V8 can put better code in its place. */
   readonly slice: number;
 }
@@ -51,5 +53,6 @@ export const POLICY: Policy = {
   restShare: 1,
   nativeShare: 0.5,
   keepLeast: 1500,
+  settles: 5000,
   slice: 4_000_000,
 };

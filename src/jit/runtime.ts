@@ -18,6 +18,7 @@ export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   divu128: { parameters: [I64, I64, I64], results: [I64] },
   remu128: { parameters: [I64, I64, I64], results: [I64] },
   flags: { parameters: [], results: [] },
+  settle: { parameters: [], results: [] },
   tell: { parameters: [I32], results: [] },
 };
 
@@ -29,13 +30,14 @@ export interface MissCounts {
 
 /**
  * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
- * execute the instruction: it faults, or it changes code. `flags` computes the flags that were put off, `tell` tells the observer.
+ * execute the instruction: it faults, or it changes code. `settle` computes flags that were put off (`flags` those that compiled code does
+ * not), `tell` tells the observer.
  */
 export function helpers(
   variant: Variant,
   memory: Memory,
   counts: MissCounts,
-  flags: () => void,
+  settle: () => void,
   tell: (number: number) => void,
 ): Readonly<Record<Helper, unknown>> {
   const { u8, i32 } = memory;
@@ -103,7 +105,8 @@ export function helpers(
     narrowNan: (a: bigint) => Number(BigInt.asIntN(32, convertNan(rule, 64, BigInt.asUintN(64, a)))),
     divu128: wide(true),
     remu128: wide(false),
-    flags,
+    flags: settle,
+    settle,
     tell,
   };
 }

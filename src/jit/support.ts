@@ -2,7 +2,16 @@
 // host function in each module that imports it (three milliseconds a module). What needs no host is done here.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { FLAGS_KIND, PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
+import {
+  FLAGS_KIND,
+  FLAGS_SETTLER,
+  PAGE_SIZE,
+  SCRATCH,
+  TLB,
+  TLB_ADDEND,
+  TLB_READ,
+  TLB_WRITE,
+} from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
 import { emitTlbEntry, PACKED_ALIGN_BIT } from './lower-access.ts';
 import { HELPER_TYPES } from './runtime.ts';
@@ -139,7 +148,17 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       code.i32(0);
       code.memory(OP.i32_load, FLAGS_KIND);
       code.if();
+      code.i32(0);
+      code.memory(OP.i32_load, FLAGS_SETTLER);
+      code.i32(0);
+      code.op(OP.i32_ge_s);
+      code.if();
+      code.i32(0);
+      code.memory(OP.i32_load, FLAGS_SETTLER);
+      code.callIndirect(i);
+      code.else();
       code.call(i);
+      code.end();
       code.end();
     } else code.call(i);
     return { type: n + i, body: code.body(), name };

@@ -77,6 +77,10 @@ describe('code of another run', () => {
   const store = new Kept();
   run(bytes, store, LATE);
 
+  it('has what computes its flags', () => {
+    expect([...store.images.values()][0]!.settler).toBeGreaterThanOrEqual(0);
+  });
+
   it('is not used where the pages that it was compiled from have other bytes', () => {
     const { pageBytes } = [...store.images.values()][0]!;
     const changed = store.with(() => ({ pageBytes: pageBytes.map((byte, i) => (i === 7777 ? byte ^ 1 : byte)) }));

@@ -59,7 +59,9 @@ function machine(isa: Isa, code: Uint8Array, prunings = 0, onStats?: (s: Compile
     limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
     memorySize: 2 ** 22,
     compiler:
-      onStats === undefined ? undefined : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings }, onStats }),
+      onStats === undefined
+        ? undefined
+        : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings, settles: 1 }, onStats }),
   });
   m.memory.setSource({
     protectionAt: (address) =>
