@@ -5,15 +5,28 @@
 import { setFlagsFromString } from 'node:v8';
 import type { NativeCode } from '../src/index.ts';
 
-/** A function that calls one of V8's; undefined where this V8 does not have it. */
-function native<F>(name: string, ...parameters: string[]): F | undefined {
+/** Does something while V8 takes `%Name` for one of its functions. */
+function withNatives<R>(action: () => R): R {
   setFlagsFromString('--allow-natives-syntax');
   try {
-    return new Function(...parameters, `return %${name}(${parameters.join(', ')})`) as F;
-  } catch {
-    return undefined;
+    return action();
   } finally {
     setFlagsFromString('--no-allow-natives-syntax');
+  }
+}
+
+/** A function that calls one of V8's; undefined where this V8 does not have it. */
+function native<A extends readonly unknown[], R>(
+  name: string,
+  ...parameters: string[]
+): ((...args: A) => R) | undefined {
+  try {
+    const text = `return %${name}(${parameters.join(', ')})`;
+    const call = withNatives(() => new Function(...parameters, text) as (...args: A) => R);
+    // V8 drops the bytecode of what has not been called for a while, and then reads the text again.
+    return (...args) => withNatives(() => call(...args));
+  } catch {
+    return undefined;
   }
 }
 
@@ -51,13 +64,13 @@ const PROBE = Uint8Array.of(
 
 /** V8's own; undefined where it cannot be had. */
 export function v8NativeCode(): NativeCode | undefined {
-  const serialize = native<(module: WebAssembly.Module) => ArrayBuffer>('SerializeWasmModule', 'module');
-  const deserialize = native<(data: ArrayBuffer, bytes: Uint8Array) => WebAssembly.Module | undefined>(
+  const serialize = native<[WebAssembly.Module], ArrayBuffer>('SerializeWasmModule', 'module');
+  const deserialize = native<[ArrayBuffer, Uint8Array], WebAssembly.Module | undefined>(
     'DeserializeWasmModule',
     'data',
     'bytes',
   );
-  const isOptimised = native<(exported: unknown) => boolean>('IsTurboFanFunction', 'exported');
+  const isOptimised = native<[unknown], boolean>('IsTurboFanFunction', 'exported');
   if (serialize === undefined || deserialize === undefined || isOptimised === undefined) return undefined;
   // V8 ends the process where nothing of a module is optimised: with --liftoff-only, or under a debugger.
   let optimises: boolean | undefined;

@@ -1,5 +1,7 @@
 // V8's machine code of modules: kept and taken over it computes the same, and what V8 does not accept is no error.
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { v8NativeCode } from '../../cli/native-code.ts';
 import { assemble, Code, I32, OP } from '../../src/jit/wasm.ts';
@@ -51,6 +53,14 @@ describe("V8's machine code of a module", () => {
     const optimised = native.of(bytes)!;
     native.of(bytes);
     expect(native.restore(optimised, bytes)).toBeDefined();
+  });
+
+  it('can be had late in a long run, when V8 has dropped the bytecode of what has not been called for a while', () => {
+    const idle = v8NativeCode()!;
+    for (const flag of ['--stress-flush-code', '--expose-gc']) setFlagsFromString(flag);
+    runInNewContext('gc')();
+    setFlagsFromString('--no-stress-flush-code');
+    expect(sumOf(idle.restore(idle.of(bytes)!, bytes)!, 10)).toBe(55);
   });
 
   it.each([
