@@ -316,9 +316,9 @@ class JitCompiler implements Compiler {
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
     const time = performance.now() - this.#began;
-    const { restShare, nativeShare, keepLeast } = this.#policy;
+    const { restArrivals, restShare, nativeShare, keepLeast } = this.#policy;
     const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
-    this.#compileRest(until(restShare));
+    if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot)).add(this.#settler);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;

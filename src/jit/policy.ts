@@ -25,7 +25,9 @@ export interface Policy {
   readonly maxBlocks: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;
-  /** Where code is kept: how long compiling the rest of what was executed may take when a run is over, by the time of the run… */
+  /** Where code is kept: arrivals without which there is nothing that the next run should find compiled besides. */
+  readonly restArrivals: number;
+  /** How long compiling the rest of what was executed may take when a run is over, by the time of the run… */
   readonly restShare: number;
   /** …and the same for having the host optimise what was compiled. */
   readonly nativeShare: number;
@@ -50,6 +52,7 @@ export const POLICY: Policy = {
   prunings: 6,
   maxBlocks: 1200,
   cacheInstructions: 600_000,
+  restArrivals: 64,
   restShare: 1,
   nativeShare: 0.5,
   keepLeast: 1500,
