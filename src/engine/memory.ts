@@ -488,6 +488,8 @@ export class Memory {
   }
 
   readU64(address: number): bigint {
+    // In whichever order its bytes are, they stand together, and as the host has them.
+    if ((address & 7) === 0) return BigInt.asUintN(64, this.i64[this.translate(address, 'read') >>> 3]!);
     const a = BigInt(this.readU32(address));
     const b = BigInt(this.readU32(address + 4));
     return this.bigEndian ? (a << 32n) | b : a | (b << 32n);
@@ -512,6 +514,10 @@ export class Memory {
   }
 
   writeU64(address: number, value: bigint): void {
+    if ((address & 7) === 0) {
+      this.i64[this.translate(address, 'write') >>> 3] = value;
+      return;
+    }
     const low = Number(BigInt.asUintN(32, value));
     const high = Number(BigInt.asUintN(32, value >> 32n));
     this.writeU32(address, this.bigEndian ? high : low);

@@ -32,6 +32,17 @@ describe.each([false, true])('memory, big-endian %s', (bigEndian) => {
     expect(memory.readU16(page(1) + 4)).toBe(bigEndian ? 0x0203 : 0x0302);
   });
 
+  it.each([0, 3, 4])('writes 64 bits in the guest byte order, %i bytes into a word', (offset) => {
+    const at = page(1) + 8 + offset;
+    memory.writeU64(at, 0xf102030405060708n);
+    const bytes = [0xf1, 2, 3, 4, 5, 6, 7, 8];
+    expect([...memory.read(at, 8)]).toEqual(bigEndian ? bytes : bytes.reverse());
+    expect(memory.readU64(at)).toBe(0xf102030405060708n);
+    memory.writeU64(at, -1n);
+    expect(memory.readU64(at)).toBe(2n ** 64n - 1n);
+    expect([memory.readU8(at - 1), memory.readU8(at + 8)]).toEqual([0, 0]);
+  });
+
   it('copies across page boundaries', () => {
     const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i & 0xff);
     memory.write(page(1) + 100, bytes);

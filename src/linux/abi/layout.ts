@@ -110,7 +110,7 @@ function writeField(memory: Memory, at: number, type: FieldType, word: WordSize,
       memory.writeU32(at, typeof value === 'number' ? value >>> 0 : Number(BigInt.asUintN(32, value)));
       return;
     default:
-      memory.writeU64(at, BigInt.asUintN(64, BigInt(value)));
+      memory.writeU64(at, BigInt(value));
   }
 }
 
