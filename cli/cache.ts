@@ -8,12 +8,13 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -52,15 +53,19 @@ function fileName(text: string): string {
   return hash(0x811c9dc5) + hash(0x2b7e1516);
 }
 
-/** A file's bytes; undefined where somebody else could have written it. @throws what the file system throws */
-function readOwn(path: string): Buffer | undefined {
-  const file = openSync(path, 'r');
-  try {
-    const { uid, mode } = fstatSync(file);
-    const user = process.getuid?.();
-    return user === undefined || (uid === user && (mode & 0o022) === 0) ? readFileSync(file) : undefined;
-  } finally {
-    closeSync(file);
+/** Whether nobody else could have written an open file. */
+function isOwn(file: number): boolean {
+  const { uid, mode } = fstatSync(file);
+  const user = process.getuid?.();
+  return user === undefined || (uid === user && (mode & 0o022) === 0);
+}
+
+/** Fills a buffer from a place in a file. @throws what the file system throws, RangeError where the file ends before */
+function readAt(file: number, into: Uint8Array, position: number): void {
+  for (let done = 0; done < into.length; ) {
+    const n = readSync(file, into, done, into.length - done, position + done);
+    if (n === 0) throw new RangeError('a cache file that is too short');
+    done += n;
   }
 }
 
@@ -78,6 +83,45 @@ function makeDirectory(path: string): void {
 
 /** Bytes of the checksum, and of the identity's length. */
 const FIELD = 4;
+/** Bytes that are read at once for the checksum. */
+const CHUNK = 1 << 18;
+
+/** Checksum of a file from a place on. */
+function checksumFrom(file: number, start: number): number {
+  const { size } = fstatSync(file);
+  const chunk = new Uint8Array(CHUNK);
+  let checksum = 0;
+  for (let at = start; at < size; at += CHUNK) {
+    const part = chunk.subarray(0, Math.min(CHUNK, size - at));
+    readAt(file, part, at);
+    checksum = crc32(part, checksum);
+  }
+  return checksum;
+}
+
+/** What is kept in an open file. It may be large, and is read by the part; by then the file's name may stand for another. */
+export class KeptBytes {
+  readonly #file: number;
+  readonly #start: number;
+  readonly length: number;
+
+  constructor(file: number, start: number, length: number) {
+    this.#file = file;
+    this.#start = start;
+    this.length = length;
+  }
+
+  /** A copy of a part. @throws what the file system throws */
+  read(at: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    readAt(this.#file, bytes, this.#start + at);
+    return bytes;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
 
 /** One thing that is kept. Its file is a checksum of the rest, the length of what tells it from others, that text, and the bytes. */
 export class CacheFile {
@@ -92,32 +136,57 @@ export class CacheFile {
     this.#path = join(directory, `${fileName(identity)}.${kind}`);
   }
 
-  /** Its bytes, from now on the ones used last; undefined where there are none, or they are damaged. */
-  read(): Buffer | undefined {
-    const identity = this.#identity;
+  /** Its bytes, from now on the ones used last; undefined where there are none, or they are damaged. The file stays open. */
+  open(): KeptBytes | undefined {
+    let file: number | undefined;
     try {
-      const file = readOwn(this.#path);
-      if (file === undefined || file.readUInt32LE(0) !== crc32(file.subarray(FIELD))) return undefined;
-      const start = 2 * FIELD + file.readUInt32LE(FIELD);
-      if (!file.subarray(2 * FIELD, start).equals(identity)) return undefined;
-      const now = new Date();
-      utimesSync(this.#path, now, now);
-      return file.subarray(start);
+      file = openSync(this.#path, 'r');
+      const kept = this.#check(file);
+      if (kept !== undefined) return kept;
+    } catch {
+      // As where it is damaged.
+    }
+    if (file !== undefined) closeSync(file);
+    return undefined;
+  }
+
+  /** All of its bytes at once. */
+  read(): Buffer | undefined {
+    const kept = this.open();
+    if (kept === undefined) return undefined;
+    try {
+      return Buffer.from(kept.read(0, kept.length).buffer);
     } catch {
       return undefined;
+    } finally {
+      kept.close();
     }
   }
 
-  /** Replaces it, whole, if that can be done. */
-  write(...parts: readonly Uint8Array[]): void {
+  #check(file: number): KeptBytes | undefined {
+    if (!isOwn(file)) return undefined;
+    const identity = this.#identity;
+    const start = 2 * FIELD + identity.length;
+    const head = Buffer.alloc(start);
+    readAt(file, head, 0);
+    if (head.readUInt32LE(FIELD) !== identity.length || !head.subarray(2 * FIELD).equals(identity)) return undefined;
+    if (head.readUInt32LE(0) !== checksumFrom(file, FIELD)) return undefined;
+    const now = new Date();
+    utimesSync(this.#path, now, now);
+    return new KeptBytes(file, start, fstatSync(file).size - start);
+  }
+
+  /** Replaces it, whole, if that can be done; the parts of its bytes are asked for one after the other. */
+  write(parts: Iterable<Uint8Array>): void {
     const partial = `${this.#path}.${process.pid}`;
-    const head = Buffer.alloc(2 * FIELD);
-    head.writeUInt32LE(this.#identity.length, FIELD);
-    const file = Buffer.concat([head, this.#identity, ...parts]);
-    file.writeUInt32LE(crc32(file.subarray(FIELD)));
     try {
       makeDirectory(this.#directory);
-      writeFileSync(partial, file, { mode: 0o600 });
+      const file = openSync(partial, 'w', 0o600);
+      try {
+        this.#writeTo(file, parts);
+      } finally {
+        closeSync(file);
+      }
       renameSync(partial, this.#path);
       prune(this.#directory);
     } catch {
@@ -127,6 +196,20 @@ export class CacheFile {
         // There is nothing to remove where nothing could be written.
       }
     }
+  }
+
+  #writeTo(file: number, parts: Iterable<Uint8Array>): void {
+    const head = Buffer.alloc(2 * FIELD);
+    head.writeUInt32LE(this.#identity.length, FIELD);
+    writeFileSync(file, head);
+    writeFileSync(file, this.#identity);
+    let checksum = crc32(this.#identity, crc32(head.subarray(FIELD)));
+    for (const part of parts) {
+      writeFileSync(file, part);
+      checksum = crc32(part, checksum);
+    }
+    head.writeUInt32LE(checksum);
+    writeSync(file, head, 0, FIELD, 0);
   }
 }
 

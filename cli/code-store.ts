@@ -3,48 +3,86 @@
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
-import { buildIdentity, CacheFile, cacheDirectory } from './cache.ts';
+import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
 
 // A file is the length of what describes the image, this description as V8 serialises it, and of each module its bytes and V8's machine
-// code of it: most modules are never looked at by a run, and are not copied.
+// code of it. Most modules are never looked at by a run: they are read when they are wanted, and not held.
 
 /** Bytes of the length. */
 const FIELD = 4;
 
-function encode(image: CodeImage): readonly Uint8Array[] {
-  const modules = image.modules.map(({ bytes, native, ...module }) => ({
-    ...module,
-    length: bytes.length,
-    nativeLength: native?.length ?? 0,
-  }));
-  const code = image.modules.flatMap(({ bytes, native }) => (native === undefined ? [bytes] : [bytes, native]));
-  const description = serialize({ ...image, modules });
-  const head = Buffer.alloc(FIELD);
-  head.writeUInt32LE(description.length);
-  return [head, description, ...code];
-}
-
 type Described = Omit<CodeImage, 'modules'> & {
-  readonly modules: readonly (Omit<CodeModule, 'bytes' | 'native'> & {
+  readonly modules: readonly (Omit<CodeModule, 'bytes' | 'native' | 'optimised'> & {
     readonly length: number;
     readonly nativeLength: number;
   })[];
 };
 
-function decode(file: Buffer): CodeImage {
-  let at = FIELD + file.readUInt32LE();
-  const described = deserialize(file.subarray(FIELD, at)) as Described;
-  const bytes = new Uint8Array(file.buffer as ArrayBuffer, file.byteOffset, file.length);
-  const next = (length: number): Uint8Array<ArrayBuffer> => {
-    at += length;
-    return bytes.subarray(at - length, at);
-  };
-  const modules = described.modules.map(({ length, nativeLength, ...module }) => ({
-    ...module,
-    bytes: next(length),
-    native: nativeLength > 0 ? next(nativeLength) : undefined,
-  }));
+/** A module in a file. */
+class StoredModule implements CodeModule {
+  readonly firstSlot: number;
+  readonly slots: number;
+  readonly instructions: number;
+  readonly length: number;
+  readonly nativeLength: number;
+  readonly #kept: KeptBytes;
+  readonly #at: number;
+
+  constructor(described: Described['modules'][number], kept: KeptBytes, at: number) {
+    this.firstSlot = described.firstSlot;
+    this.slots = described.slots;
+    this.instructions = described.instructions;
+    this.length = described.length;
+    this.nativeLength = described.nativeLength;
+    this.#kept = kept;
+    this.#at = at;
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#kept.read(this.#at, this.length);
+  }
+
+  get native(): Uint8Array<ArrayBuffer> | undefined {
+    return this.optimised ? this.#kept.read(this.#at + this.length, this.nativeLength) : undefined;
+  }
+
+  get optimised(): boolean {
+    return this.nativeLength > 0;
+  }
+}
+
+function* encode(image: CodeImage): Generator<Uint8Array> {
+  const modules = image.modules.map((module): Described['modules'][number] => {
+    const { firstSlot, slots, instructions } = module;
+    // Of one that is in a file already only the lengths are wanted here.
+    const [length, nativeLength] =
+      module instanceof StoredModule
+        ? [module.length, module.nativeLength]
+        : [module.bytes.length, module.native?.length ?? 0];
+    return { firstSlot, slots, instructions, length, nativeLength };
+  });
+  const description = serialize({ ...image, modules } satisfies Described);
+  const head = Buffer.alloc(FIELD);
+  head.writeUInt32LE(description.length);
+  yield head;
+  yield description;
+  for (const module of image.modules) {
+    yield module.bytes;
+    const { native } = module;
+    if (native !== undefined) yield native;
+  }
+}
+
+function decode(kept: KeptBytes): CodeImage {
+  const length = Buffer.from(kept.read(0, FIELD).buffer).readUInt32LE();
+  const described = deserialize(kept.read(FIELD, length)) as Described;
+  let at = FIELD + length;
+  const modules = described.modules.map((module) => {
+    const stored = new StoredModule(module, kept, at);
+    at += module.length + module.nativeLength;
+    return stored;
+  });
   return { ...described, modules };
 }
 
@@ -63,12 +101,12 @@ class DiskCodeStore implements CodeStore {
   }
 
   load(variant: string): CodeImage | undefined {
-    const file = this.#file(variant).read();
-    return file === undefined ? undefined : decode(file);
+    const kept = this.#file(variant).open();
+    return kept === undefined ? undefined : decode(kept);
   }
 
   save(variant: string, image: CodeImage): void {
-    this.#file(variant).write(...encode(image));
+    this.#file(variant).write(encode(image));
   }
 }
 

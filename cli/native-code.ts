@@ -80,6 +80,6 @@ export function v8NativeCode(): NativeCode | undefined {
       optimises ??= canOptimise();
       return optimises ? new Uint8Array(serialize(optimised(asAnother(bytes)))) : undefined;
     },
-    restore: (data, bytes) => deserialize(data.slice().buffer, asAnother(bytes)),
+    restore: (data, bytes) => deserialize(data.buffer, asAnother(bytes)),
   };
 }

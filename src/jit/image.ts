@@ -13,15 +13,17 @@ export interface CodeModule {
   /** Guest instructions in it. */
   readonly instructions: number;
   /** The host's machine code of it. */
-  readonly native?: Uint8Array | undefined;
+  readonly native: Uint8Array<ArrayBuffer> | undefined;
+  /** Whether there is such code, which is long to look at. */
+  readonly optimised: boolean;
 }
 
 /** The host's own machine code of modules, as data: what was optimised once need not be compiled again. */
 export interface NativeCode {
   /** The code of the module of these bytes, all of it optimised: takes long. Undefined where the host does not optimise. */
-  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array | undefined;
-  /** The module, made of such code; undefined where the host does not accept it. */
-  restore(native: Uint8Array, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
+  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined;
+  /** The module, made of such code, which is all that its buffer holds; undefined where the host does not accept it. */
+  restore(native: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
 }
 
 export interface CodeImage {

@@ -41,7 +41,8 @@ export class Modules {
   }
 
   /** Makes a module, whose functions fill the next slots. */
-  add(module: CodeModule): void {
+  add(made: Omit<CodeModule, 'native' | 'optimised'>): void {
+    const module: CodeModule = { ...made, native: undefined, optimised: false };
     this.#grow(this.#slots + module.slots);
     this.#instantiate(module);
     if (this.#store !== undefined) this.#held.push({ module, asleep: false });
@@ -106,11 +107,12 @@ export class Modules {
     if (native === undefined) return false;
     let news = false;
     for (const held of this.#used(inUse)) {
-      if (held.asleep || held.module.native !== undefined) continue;
+      if (held.asleep || held.module.optimised) continue;
       if (performance.now() > until) break;
       const optimised = native.of(held.module.bytes);
       if (optimised === undefined) break;
-      held.module = { ...held.module, native: optimised };
+      const { bytes, firstSlot, slots, instructions } = held.module;
+      held.module = { bytes, firstSlot, slots, instructions, native: optimised, optimised: true };
       news = true;
     }
     return news;
