@@ -53,10 +53,10 @@ export class CompilerWatch {
     return (parts) => {
       const compiler: Compiler = make(parts);
       return {
-        run: () => {
+        run: (window) => {
           const before = this.#times.enter('compiled');
           const compiling = this.#stats?.milliseconds ?? 0;
-          compiler.run();
+          compiler.run(window);
           this.#fromCompiled += (this.#stats?.milliseconds ?? 0) - compiling;
           this.#times.enter(before);
         },

@@ -45,10 +45,10 @@ export interface Compiler {
   /** Gives the counter what was counted. */
   settle(): void;
   /**
-   * Runs compiled code from PC for at most REMAINING instructions, as far as it goes; nothing when there is none for PC.
-   * Afterwards the state is exact, and the instruction at PC is the evaluator's.
+   * Runs compiled code from PC for at most REMAINING instructions, as far as it goes; nothing when there is none for PC. Among the
+   * last `window` of them it stops before switch points. Afterwards the state is exact, and the instruction at PC is the evaluator's.
    */
-  run(): void;
+  run(window: number): void;
   /** The evaluator has arrived at `pc` by a branch, for the time that `block.heat` says; whether compiled code is there now. */
   arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */

@@ -25,6 +25,8 @@ export const FLAGS_INPUTS = 0x438;
 export const FLAGS_INPUT_COUNT = 4;
 /** i32: the table slot of what computes flags for compiled code, negative while that is the host. */
 export const FLAGS_SETTLER = 0x458;
+/** i32 twice: how near to the end of its budget compiled code stops at switch points (`Machine.run`), less one and less two. */
+export const WINDOW = 0x45c;
 
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;

@@ -2,6 +2,8 @@
 
 import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { Isa } from '../../isa/dsl/isa.ts';
+import { Folds } from '../uop/fold.ts';
+import type { OpList } from '../uop/ops.ts';
 import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { GuestTrap } from './evaluate.ts';
@@ -11,10 +13,11 @@ import { GuestFault, Memory } from './memory.ts';
 import { ConstantPool } from './place.ts';
 import { State } from './state.ts';
 import { hostOver } from './steps.ts';
+import { isSwitchPoint } from './switch-points.ts';
 
 /**
  * Why a run ended.
- * - `budget`: the instructions are executed.
+ * - `budget`: the instructions are executed, or it stands before a switch point near to the budget's end.
  * - `syscall`: a system call instruction is executed; PC is past it.
  * - `trap`, `fault`: the next instruction cannot be executed, and has changed nothing: see `machine.trap`, `machine.fault`.
  * - `breakpoint`: the next instruction is one to stop before, and has not begun.
@@ -40,10 +43,15 @@ export class Machine implements Watched {
   breakpoints: Breakpoints | undefined;
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
+  readonly #folds = new Folds();
+  /** Whether an instruction is a switch point, as it was found last. */
+  readonly #asked: { pc: number; list: OpList | undefined; is: boolean } = { pc: -1, list: undefined, is: false };
   /** Current wherever an observer takes over; whoever else looks at them does so through the state. */
   readonly #flags: FlagsPutOff;
   /** Instructions executed up to the end of the current stretch. */
   #stretchEnd = 0;
+  /** Of the current stretch. */
+  #window = 0;
   /** Set while the instruction under a breakpoint is to be executed after all. */
   #passBreakpoint = false;
 
@@ -89,18 +97,43 @@ export class Machine implements Watched {
     this.#passBreakpoint = true;
   }
 
-  /** Executes at most `budget` instructions. */
-  run(budget: number): Stop {
+  /**
+   * Executes at most `budget` instructions. With a window it also ends when no more than `window` of them are left and the next
+   * instruction is a switch point, even if that is the first one.
+   */
+  run(budget: number, window = 0): Stop {
     let left = budget;
     while (left > 0) {
       const stretch = Math.min(left, STRETCH);
       this.#stretchEnd = this.instructions + stretch;
       this.memory.i32[REMAINING_WORD] = stretch;
+      this.#window = Math.max(window - (left - stretch), 0);
       const stop = this.#stretch();
-      if (stop !== 'budget') return stop;
+      if (stop !== 'budget' || this.memory.i32[REMAINING_WORD]! > 0) return stop;
       left -= stretch;
     }
     return 'budget';
+  }
+
+  /** Whether the instruction at PC is one before which threads change. */
+  get atSwitchPoint(): boolean {
+    if (this.memory.i32[this.state.slotIndex] !== 0) return false;
+    const { pc } = this.state;
+    try {
+      const instruction = this.code.at(pc);
+      if (instruction?.branches !== true) return false;
+      const { writtenOut } = instruction;
+      const asked = this.#asked;
+      if (asked.pc !== pc || asked.list !== writtenOut) {
+        asked.pc = pc;
+        asked.list = writtenOut;
+        asked.is = isSwitchPoint(writtenOut, this.#folds.at(writtenOut, pc), pc);
+      }
+      return asked.is;
+    } catch (error) {
+      if (error instanceof GuestFault) return false;
+      throw error;
+    }
   }
 
   /** Brings the counter up to date. */
@@ -117,6 +150,7 @@ export class Machine implements Watched {
   step(): Stop {
     this.#stretchEnd = this.instructions + 1;
     this.memory.i32[REMAINING_WORD] = 1;
+    this.#window = 0;
     return this.#finish(this.#evaluate(undefined));
   }
 
@@ -126,7 +160,7 @@ export class Machine implements Watched {
     if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      if (i32[this.state.slotIndex] === 0) compiler.run();
+      if (i32[this.state.slotIndex] === 0) compiler.run(this.#window);
       if (i32[REMAINING_WORD]! <= 0) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;
@@ -222,6 +256,7 @@ export class Machine implements Watched {
   #loop(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex } = this.state;
+    const window = this.#window;
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
@@ -234,6 +269,7 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
+      if (i32[REMAINING_WORD]! <= window && this.atSwitchPoint) return 'budget';
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;
@@ -272,6 +308,7 @@ export class Machine implements Watched {
   #loopWithSlots(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex, pendingIndex, slotIndex } = this.state;
+    const window = this.#window;
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
@@ -285,6 +322,7 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
+      if (i32[REMAINING_WORD]! <= window && this.atSwitchPoint) return 'budget';
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;

@@ -3,7 +3,8 @@
 import type { BranchKind } from '../../isa/dsl/effects.ts';
 import type { DecodeCache, Instruction } from '../engine/decode.ts';
 import { GuestFault } from '../engine/memory.ts';
-import type { Folds } from './fold.ts';
+import { isSwitchPoint } from '../engine/switch-points.ts';
+import type { Folds } from '../uop/fold.ts';
 
 /** An instruction in a block; on a target with delay slots, a branch together with its slot. */
 export interface Item {
@@ -13,6 +14,10 @@ export interface Item {
   /** Constants among the temporaries at this address. */
   readonly constants: readonly (bigint | undefined)[];
 }
+
+/** Whether threads change before it. */
+export const isSwitched = ({ pc, instruction, constants }: Item): boolean =>
+  isSwitchPoint(instruction.writtenOut, constants, pc);
 
 /** How a block ends. */
 export type Flow =
@@ -46,7 +51,7 @@ export interface Extent {
 /** Where a function is larger than this, what lies further is left to the evaluator. Instructions. */
 const MAX_INSTRUCTIONS = 6000;
 /** Blocks are cut here, so that a budget that ends among them leaves the evaluator little to do. */
-const MAX_BLOCK = 40;
+const MAX_BLOCK = 240;
 
 type Found = { readonly item: Item; readonly flow: Flow; readonly next: number };
 
@@ -81,7 +86,7 @@ function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): F
   if (instruction === undefined || trapsAlways(instruction)) return undefined;
   if (rules.leaveCalls && instruction.call) return undefined;
   if (rules.whole && skipsSlot(instruction)) return undefined;
-  const constants = folds.at(instruction, pc);
+  const constants = folds.at(instruction.writtenOut, pc);
   const after = pc + instruction.length;
   const branch = instruction.list.branches ? instruction.list.ops.find((o) => o.op === 'branch') : undefined;
   if (branch === undefined || branch.op !== 'branch') {
@@ -170,6 +175,7 @@ export function findBlocks(
       if (here.flow.kind === 'branch') {
         if (here.flow.target !== undefined && here.flow.transfer !== 'call') follow(here.flow.target);
         if (here.flow.conditional || here.flow.transfer === 'call') follow(here.flow.next);
+        if (here.flow.conditional && isSwitched(here.item)) resumes.push(here.flow.next);
         break;
       }
       pc = here.next;

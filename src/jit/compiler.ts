@@ -15,8 +15,10 @@ import {
   PAGE_SIZE,
   REMAINING,
   STRETCH_END,
+  WINDOW,
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
+import { isSwitchPoint } from '../engine/switch-points.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
 import { driverModule, unitType } from './driver.ts';
@@ -202,7 +204,7 @@ class JitCompiler implements Compiler {
     flags.settleWith(there ? this.#hostSide().flags : undefined);
   }
 
-  run(): void {
+  run(window: number): void {
     const host = this.#host;
     if (host === undefined) return;
     const { memory, state, now } = this.#parts;
@@ -211,6 +213,7 @@ class JitCompiler implements Compiler {
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
     const endWord = STRETCH_END >>> 2;
+    const windowWord = WINDOW >>> 2;
     for (;;) {
       const remaining = i32[remainingWord]!;
       if (remaining <= 0) return;
@@ -221,6 +224,9 @@ class JitCompiler implements Compiler {
       const end = now() + slice;
       i32[endWord] = end | 0;
       i32[endWord + 1] = Math.floor(end / 2 ** 32);
+      const near = Math.max(window - (remaining - slice), 0);
+      i32[windowWord] = near - 1;
+      i32[windowWord + 1] = near - 2;
       i32[leftWord] = 0;
       this.#awake(entry.slot);
       this.#linkTo(pc, entry);
@@ -381,6 +387,8 @@ class JitCompiler implements Compiler {
   #arriveFromCompiled(pc: number): void {
     if (pc % this.#parts.isa.quantum !== 0) return;
     try {
+      // Where the guest's runtime was preempted it comes back to: an entry at the end of a loop would cost the loop more than this branch.
+      if (this.#isSwitchPoint(pc)) return;
       if (this.arrived(pc, this.#parts.code.block(pc))) return;
       const unit = this.#units.get(this.#extentOf(pc).start);
       if (unit === undefined) return;
@@ -422,6 +430,12 @@ class JitCompiler implements Compiler {
     for (const pc of this.#pending.reverse()) (this.#heatOf(pc) >= atLeast ? taken : left).push(pc);
     this.#pending = left.reverse();
     return taken;
+  }
+
+  /** Whether threads change before the instruction at `pc`. @throws GuestFault */
+  #isSwitchPoint(pc: number): boolean {
+    const list = this.#parts.code.at(pc)?.writtenOut;
+    return list !== undefined && isSwitchPoint(list, this.#usages.folds.at(list, pc), pc);
   }
 
   /** Arrivals at an address; 0 where there is no code, and where it is compiled. */

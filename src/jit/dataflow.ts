@@ -1,7 +1,7 @@
 // What the blocks of a unit need of each other: which registers differ from the state block, and which are read later on.
 
 import type { Instruction } from '../engine/decode.ts';
-import { type Block, skipsSlot } from './blocks.ts';
+import { type Block, isSwitched, skipsSlot } from './blocks.ts';
 import { type Plan, successorsOf } from './plan.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 
@@ -52,13 +52,14 @@ export class DataFlow {
     let out = this.#sequences.get(block);
     if (out !== undefined) return out;
     out = [];
-    const add = (pc: number, instruction: Instruction, maySkip: boolean): void => {
+    const add = (pc: number, instruction: Instruction, leaves: boolean, maySkip: boolean): void => {
       const usage = this.#usages.of(instruction);
-      out!.push({ usage, mayExit: usage.mayExit || this.#stops(pc), maySkip });
+      out!.push({ usage, mayExit: usage.mayExit || leaves || this.#stops(pc), maySkip });
     };
-    for (const { pc, instruction, slot } of block.items) {
-      add(pc, instruction, false);
-      if (slot !== undefined) add(pc + instruction.length, slot, skipsSlot(instruction));
+    for (const item of block.items) {
+      const { pc, instruction, slot } = item;
+      add(pc, instruction, isSwitched(item), false);
+      if (slot !== undefined) add(pc + instruction.length, slot, false, skipsSlot(instruction));
     }
     this.#sequences.set(block, out);
     return out;

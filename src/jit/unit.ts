@@ -14,8 +14,8 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
-import { JUMPS, LEFT_FLAG, STATE, STRETCH_END } from '../engine/layout.ts';
-import type { Block, Item } from './blocks.ts';
+import { JUMPS, LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
+import { type Block, type Item, isSwitched } from './blocks.ts';
 import { applyDirt, DataFlow } from './dataflow.ts';
 import { type Emitted, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
@@ -223,6 +223,7 @@ export class Unit implements Surroundings {
     for (const item of block.items) {
       this.#executed = executed;
       this.#itemPc = item.pc;
+      if (isSwitched(item)) this.#beforeSwitchPoint();
       this.#beforeInstruction(item.instruction);
       const branch = this.#lowering.instruction(emitted[k]!, members[k]);
       applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
@@ -251,7 +252,7 @@ export class Unit implements Surroundings {
     };
     for (const { pc, instruction, slot, constants } of block.items) {
       add(instruction, constants);
-      if (slot !== undefined) add(slot, this.#usages.folds.at(slot, pc + instruction.length));
+      if (slot !== undefined) add(slot, this.#usages.folds.at(slot.writtenOut, pc + instruction.length));
     }
     return out;
   }
@@ -265,6 +266,20 @@ export class Unit implements Surroundings {
     code.i32(1);
     code.op(OP.i32_add);
     code.memory(OP.i32_store, at);
+  }
+
+  /** Stops here if the end of the budget is near enough. */
+  #beforeSwitchPoint(): void {
+    const { code } = this;
+    // The branch itself, and its slot, are counted already.
+    const ahead = this.#block.count - this.#executed;
+    code.get(LEFT_BUDGET);
+    code.i32(0);
+    code.memory(OP.i32_load, WINDOW + 4 * (ahead - 1));
+    code.op(OP.i32_le_s);
+    code.if(VOID, false);
+    this.#leaveAt(this.#itemPc, this.#executed, false);
+    code.end();
   }
 
   /** Stops here if a breakpoint is on, and tells the observer. */

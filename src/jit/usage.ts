@@ -3,9 +3,9 @@
 import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
 import type { FlagsPutOff } from '../engine/flags.ts';
+import { Folds } from '../uop/fold.ts';
 import { type OpList, operandsOf } from '../uop/ops.ts';
 import { Flags } from './flags.ts';
-import { Folds } from './fold.ts';
 
 /** A set of registers, by their index in the register file. At most 96. */
 export class RegisterSet {

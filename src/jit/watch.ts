@@ -14,6 +14,8 @@ export class CacheFull extends Error {
   override readonly name = 'CacheFull';
 }
 
+const NOTHING_TO_STOP_AT = { unseen: false, possible: true } as const;
+
 /** Addresses of a block's instructions in the order of execution, slots included. */
 function* addressesOf(block: Block): Generator<number> {
   for (const { pc, instruction, slot } of block.items) {
@@ -72,6 +74,7 @@ export class Watch {
     wanted: Breakpoints | undefined,
     compiled: (page: number) => boolean,
   ): { readonly unseen: boolean; readonly possible: boolean } {
+    if (wanted === undefined && this.#on.length === 0) return NOTHING_TO_STOP_AT;
     const { i32 } = this.#memory;
     for (const at of this.#on) i32[at >>> 2] = 0;
     this.#on.length = 0;

@@ -135,11 +135,12 @@ export class Process {
     const task = kernel.current;
     const plain = machine.breakpoints === undefined && !machine.stopInCallSlots;
     if (plain && now < this.#quietUntil && task !== undefined && !kernel.signals.deliverable(task)) {
-      this.#execute(task, ONE, undefined);
+      this.#execute(task, ONE, 0, undefined);
       if (this.#quietUntil !== 0) return STEPPED;
     }
     const outcome = this.run({ until: now + 1 });
-    if (outcome.kind === 'instructions' && kernel.current !== undefined) this.#quietUntil = this.#nextEvent();
+    if (outcome.kind === 'instructions' && kernel.current !== undefined)
+      this.#quietUntil = Math.min(this.#nextTurn(), kernel.timers.nextCount());
     return outcome;
   }
 
@@ -177,7 +178,8 @@ export class Process {
         continue;
       }
       const now = machine.instructions;
-      let next = Math.min(until, this.#nextEvent());
+      const turn = this.#nextTurn();
+      let next = Math.min(until, kernel.timers.nextCount(), turn + kernel.sched.slack);
       let fired = false;
       for (const source of interrupts) {
         const at = source.next(this.#fired.get(source) === now ? now + 1 : now);
@@ -198,17 +200,17 @@ export class Process {
       if (now >= until) return { kind: 'instructions' };
       if (this.#stoppedAt === now && machine.breakpoints?.has(machine.state.pc) === true) machine.passBreakpoint();
       this.#stoppedAt = -1;
-      const stopped = this.#execute(task, Math.max(next - now, 1), options.onBreakpoint);
+      const stopped = this.#execute(task, Math.max(next - now, 1), Math.max(next - turn, 0), options.onBreakpoint);
       if (stopped !== undefined) return stopped;
     }
   }
 
   /** Lets the machine run, or for ONE step, and deals with what stopped it. */
-  #execute(task: Task, budget: number, onBreakpoint: RunOptions['onBreakpoint']): Outcome | undefined {
+  #execute(task: Task, budget: number, window: number, onBreakpoint: RunOptions['onBreakpoint']): Outcome | undefined {
     const { kernel, machine } = this;
     const { state } = machine;
     try {
-      switch (this.#runMachine(budget)) {
+      switch (this.#runMachine(budget, window)) {
         case 'budget':
           return undefined;
         case 'syscall':
@@ -243,12 +245,12 @@ export class Process {
     return undefined;
   }
 
-  #runMachine(budget: number): Stop {
+  #runMachine(budget: number, window: number): Stop {
     const { machine } = this;
-    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget);
+    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget, window);
     const before = this.#times.enter('evaluating');
     try {
-      return budget === ONE ? machine.step() : machine.run(budget);
+      return budget === ONE ? machine.step() : machine.run(budget, window);
     } finally {
       this.#times.enter(before);
     }
@@ -274,9 +276,11 @@ export class Process {
   /** The thread to run, its registers in the machine; undefined when every thread waits. */
   #choose(): Task | undefined {
     const { kernel, machine } = this;
-    this.#expire();
     const { current, sched } = kernel;
+    kernel.timers.fire();
     const now = machine.instructions;
+    if (current !== undefined && !this.#mayChange(now)) return current;
+    this.#expire();
     if (current !== undefined) {
       if (!sched.contended || now < sched.quantumEnd) return current;
       sched.ready(current.tid);
@@ -298,10 +302,15 @@ export class Process {
     kernel.current = undefined;
   }
 
-  /** Timers that are due, and waits whose deadline has come. */
+  /** Whether threads may wake and change here: it is time, and this is the place or it cannot be put off for longer. */
+  #mayChange(now: number): boolean {
+    const turn = this.#nextTurn();
+    return now >= turn && (now >= turn + this.kernel.sched.slack || this.machine.atSwitchPoint);
+  }
+
+  /** Waits whose deadline has come. */
   #expire(): void {
     const { kernel } = this;
-    kernel.timers.fire();
     const now = kernel.clock.now();
     for (const task of kernel.tasks) {
       if (task.blocked === undefined || task.wake !== undefined || task.blocked.wait.deadline > now) continue;
@@ -318,11 +327,10 @@ export class Process {
     return next;
   }
 
-  /** Instruction count up to which the present thread can run undisturbed. */
-  #nextEvent(): number {
-    const { kernel } = this;
-    const turn = kernel.sched.contended ? kernel.sched.quantumEnd : Number.POSITIVE_INFINITY;
-    return Math.min(turn, kernel.timers.nextCount(), kernel.clock.countAt(this.#nextDeadline()));
+  /** Instruction count from which on another thread should wake, or run instead of the present one. */
+  #nextTurn(): number {
+    const { clock, sched } = this.kernel;
+    return Math.min(sched.contended ? sched.quantumEnd : Number.POSITIVE_INFINITY, clock.countAt(this.#nextDeadline()));
   }
 
   /** Nothing can run: goes to the next deadline. @returns whether there is one. */

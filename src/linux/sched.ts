@@ -3,9 +3,11 @@
 // Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
 // until it waits or yields, or another is ready when it has used its quantum; then the next ready thread runs. Threads become ready at
 // the end of the queue.
-// With seed 0 the queue is served in order and every quantum is QUANTUM instructions long. Any other seed draws the length of each
-// quantum from a range around that and the next thread from the whole queue, so that each seed is another schedule, and every one
-// is fair: a ready thread is passed over at most MAX_PASSED times.
+// With seed 0 the queue is served in order, every quantum is QUANTUM instructions long, and threads change where it costs little: at the
+// first switch point (`engine/switch-points.ts`) from there on, or SLACK instructions later where there is none. Any other seed draws
+// the length of each quantum from a range around that and the next thread from the whole queue, and threads change at exactly that
+// instruction, whatever it is, so that each seed is another schedule, and every one is fair: a ready thread is passed over at most
+// MAX_PASSED times.
 //
 // The number of CPUs that the guest sees changes nothing here: it is what sched_getaffinity says, so that Go makes as many Ps,
 // whose Ms then interleave at quantum ends. One clock serves them all. A thread that nobody lets run does not exist: threads
@@ -16,6 +18,8 @@ import { Random } from './random.ts';
 
 /** Instructions that a thread may run before others get their turn. */
 export const QUANTUM = 20_000;
+/** How much later than it is due a change of threads may come. */
+const SLACK = 4096;
 const MAX_PASSED = 8;
 
 interface Ready {
@@ -33,6 +37,8 @@ interface Saved {
 
 export class Scheduler implements Part<Saved> {
   readonly #random: Random | undefined;
+  /** Instructions by which a change of threads may be late. */
+  readonly slack: number;
   #queue: readonly Ready[] = [];
   /** Instruction count at which the running thread's quantum ends: from there on it runs only while no other is ready. */
   quantumEnd = 0;
@@ -41,11 +47,17 @@ export class Scheduler implements Part<Saved> {
 
   constructor(seed: number) {
     this.#random = seed === 0 ? undefined : new Random(seed ^ 0x5c4ed);
+    this.slack = seed === 0 ? SLACK : 0;
   }
 
   /** Whether another thread is waiting for its turn. */
   get contended(): boolean {
     return this.#queue.length > 0;
+  }
+
+  /** The running thread lets the others run first. */
+  yield(): void {
+    this.quantumEnd = Number.NEGATIVE_INFINITY;
   }
 
   /** The thread can run: it goes to the end of the queue, unless it is in it. */

@@ -39,9 +39,20 @@ function time64Nanoseconds(memory: Memory, address: number): number {
 }
 
 /** Writes nanoseconds as a timespec. */
-export function writeTimespec(memory: Memory, word: WordSize, address: number, form: TimeForm, ns: bigint): void {
-  const sec = ns / BigInt(NS);
-  const nsec = ns % BigInt(NS);
+export function writeTimespec(
+  memory: Memory,
+  word: WordSize,
+  address: number,
+  form: TimeForm,
+  ns: bigint | number,
+): void {
+  if (typeof ns === 'number' && form === 'long') {
+    TIMESPEC.write(memory, word, address, { sec: Math.floor(ns / NS), nsec: ns % NS });
+    return;
+  }
+  const exact = BigInt(ns);
+  const sec = exact / BigInt(NS);
+  const nsec = exact % BigInt(NS);
   if (form === 'time64') {
     memory.writeU64(address, sec);
     memory.writeU64(address + 8, nsec);

@@ -1,9 +1,10 @@
-// The machine's loop: where an instruction may stand, and flags that are put off until somebody looks at them.
+// The machine's loop: where an instruction may stand, where it stops, and flags that are put off until somebody looks at them.
 
 import { describe, expect, it } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { PROT_EXEC, PROT_READ } from '../../src/engine/memory.ts';
+import { jit } from '../../src/jit/compiler.ts';
 import { CODE_ADDRESS, execute } from '../support/driver.ts';
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
@@ -21,6 +22,85 @@ describe('on mips', () => {
       const outcome = execute(isa, { bytes, registers: { R8: BigInt(target) }, count: 4 });
       expect(outcome.stop).toEqual(stop);
     }
+  });
+});
+
+describe('a run that may end early', () => {
+  // Instructions of a round, and where in it the branch backwards stands.
+  const LOOPS = {
+    // loop: addiu $2, $2, 1; addiu $3, $3, 2; bne $2, $4, loop; addiu $5, $5, 3; b forward; nop; forward: jal loop; nop
+    mips: {
+      code: '24420001 24630002 1444fffd 24a50003 10000001 00000000 0c004000 00000000',
+      round: 4,
+      branch: 2,
+      at: 8,
+    },
+    // loop: inc eax; add ecx, 2; cmp eax, edx; jne loop; jmp forward; forward: call loop
+    amd64: { code: 'ffc0 83c102 39d0 75f7 eb00 e8f0ffffff', round: 4, branch: 3, at: 7 },
+  } as const;
+  const ENGINES = { evaluated: undefined, compiled: jit({ policy: { threshold: 1, urgent: 1, warmUp: 0 } }) };
+  const ROUNDS = 50;
+
+  describe.each(['mips', 'amd64'] as const)('on %s', (goarch) => {
+    const isa = isaFor(goarch);
+    const loop = LOOPS[goarch];
+
+    function begin(engine: keyof typeof ENGINES, rounds = ROUNDS): Machine {
+      const machine = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 21, compiler: ENGINES[engine] });
+      machine.memory.setSource({
+        protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
+      });
+      machine.memory.write(CODE_ADDRESS, hex(loop.code), true);
+      machine.state.set(machine.state.register(goarch === 'mips' ? 'R4' : 'RDX'), BigInt(rounds));
+      machine.state.pc = CODE_ADDRESS;
+      return machine;
+    }
+
+    describe.each(['evaluated', 'compiled'] as const)('%s', (engine) => {
+      it('ends before the first branch backwards that is within the window', () => {
+        const { round, branch, at } = loop;
+        for (let budget = 60; budget < 60 + round; budget++) {
+          const machine = begin(engine);
+          const window = 10;
+          expect(machine.run(budget, window)).toBe('budget');
+          const first = Math.ceil((budget - window - branch) / round) * round + branch;
+          expect(machine.instructions).toBe(first);
+          expect(machine.state.pc).toBe(CODE_ADDRESS + at);
+          expect(machine.atSwitchPoint).toBe(true);
+        }
+      });
+
+      it('executes nothing where it stands before one already, and all of its budget without a window', () => {
+        const machine = begin(engine);
+        machine.run(60, 10);
+        const before = machine.instructions;
+        expect(machine.run(7, 7)).toBe('budget');
+        expect(machine.instructions).toBe(before);
+        expect(machine.run(7)).toBe('budget');
+        expect(machine.instructions).toBe(before + 7);
+      });
+
+      it('ends at its budget where nothing within the window is a branch backwards', () => {
+        const machine = begin(engine);
+        const { round, branch } = loop;
+        const budget = 10 * round + branch;
+        expect(machine.run(budget, round - 2)).toBe('budget');
+        expect(machine.instructions).toBe(budget);
+      });
+
+      it('does not end before calls, jumps forward and delay slots', () => {
+        const machine = begin(engine, 1);
+        // As far as the call, or its slot.
+        const budget = goarch === 'mips' ? 7 : 5;
+        machine.run(loop.branch, 0);
+        expect(machine.atSwitchPoint).toBe(true);
+        machine.run(1, 0);
+        expect(machine.atSwitchPoint).toBe(false);
+        machine.run(budget - loop.branch - 1, budget);
+        expect(machine.instructions).toBe(budget);
+        expect(machine.state.inSlot).toBe(goarch === 'mips');
+      });
+    });
   });
 });
 

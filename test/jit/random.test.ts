@@ -82,7 +82,7 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
     (seed) => {
       const random = new Random(seed * 7919);
       let compiledInstructions = 0;
-      for (let round = 0; round < 25; round++) {
+      for (let round = 0; round < 35; round++) {
         const code = program(isa, random);
         let stats: CompilerStats | undefined;
         const evaluated = machine(isa, code);
@@ -102,9 +102,10 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
             for (const m of both) m.state.set(r, value);
           }
           for (const m of both) m.state.jump(CODE);
-          for (let step = 0; step < 12; step++) {
+          for (let step = 0; step < 15; step++) {
             const budget = random.pick([1, 2, 7, 40, 300]);
-            const stops = both.map((m) => m.run(budget));
+            const window = random.below(4) === 0 ? random.pick([1, 5, 60, budget]) : 0;
+            const stops = both.map((m) => m.run(budget, window));
             const wrong: string[] = [];
             if (stops[0] !== stops[1]) wrong.push(`${stops[1]}, not ${stops[0]}`);
             if (evaluated.instructions !== compiled.instructions)

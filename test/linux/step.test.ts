@@ -1,11 +1,14 @@
 // Stepping through a process: the same execution as running it.
 
 import { expect, test } from 'vitest';
+import { isSwitchPoint } from '../../src/engine/switch-points.ts';
 import { Session } from '../../src/index.ts';
+import type { Task } from '../../src/linux/task.ts';
+import { Folds } from '../../src/uop/fold.ts';
 import { type Goarch, loadFixture } from '../support/fixtures.ts';
 
-const open = (purpose: string, goarch: Goarch): Session =>
-  Session.open(loadFixture(purpose, goarch, '1.27'), { path: `/${purpose}`, engine: 'evaluate' });
+const open = (purpose: string, goarch: Goarch, seed = 0): Session =>
+  Session.open(loadFixture(purpose, goarch, '1.27'), { path: `/${purpose}`, engine: 'evaluate', seed });
 
 /** Every register, and which thread they are of. */
 const stateOf = (session: Session): string =>
@@ -37,6 +40,35 @@ test.each([
   run.advance(stepped.machine.instructions);
   expect(stateOf(stepped)).toBe(stateOf(run));
   expect(stepped.process.stats.calls).toEqual(run.process.stats.calls);
+});
+
+// A loop, and sysmon, which wakes all the time.
+test.each([
+  [0, 'before branches backwards'],
+  [7, 'anywhere'],
+])('with seed %i threads change %s', (seed) => {
+  const session = open('tightloop', 'mips', seed);
+  const { machine, process } = session;
+  const folds = new Folds();
+  /** Whether a thread that does not run stands before a branch backwards. */
+  const atSwitchPoint = ({ registers }: Task): boolean => {
+    const pc = Buffer.from(registers).readUInt32LE(machine.isa.registers.control.pc.offset);
+    const list = machine.code.at(pc)!.writtenOut;
+    return isSwitchPoint(list, folds.at(list, pc), pc);
+  };
+  session.advance(1_000_000);
+  let [there, elsewhere] = [0, 0];
+  while (machine.instructions < 1_400_000) {
+    const { tid } = session;
+    session.step();
+    const task = process.kernel.task(tid!)!;
+    if (session.tid === tid || task.blocked !== undefined) continue;
+    if (atSwitchPoint(task)) there++;
+    else elsewhere++;
+  }
+  expect(there + elsewhere).toBeGreaterThan(3);
+  if (seed === 0) expect(elsewhere).toBe(0);
+  else expect(elsewhere).toBeGreaterThan(there);
 });
 
 test('the last step says how the program ended, and so does every one after it', () => {

@@ -123,7 +123,7 @@ function getgroups(call: Call): Result {
 }
 
 function schedYield(call: Call): Result {
-  call.kernel.sched.quantumEnd = call.kernel.machine.instructions;
+  call.kernel.sched.yield();
   return 0;
 }
 

@@ -36,7 +36,9 @@ function clockGettime(call: Call, form: TimeForm): Result {
   const [id, address] = call.args as [number, number];
   const found = clockOf(call, id);
   if (found === undefined) return 'EINVAL';
-  writeTimespec(call.memory, call.abi.word, address, form, BigInt(call.kernel.timers.now(found.clock)) + found.base);
+  const now = call.kernel.timers.now(found.clock);
+  const { base } = found;
+  writeTimespec(call.memory, call.abi.word, address, form, base === 0n ? now : BigInt(now) + base);
   return 0;
 }
 

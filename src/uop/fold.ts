@@ -1,7 +1,6 @@
 // Constants in op lists: what an instruction's temporaries are once its address is known. Branch targets come out of here.
 
-import type { Instruction } from '../engine/decode.ts';
-import type { OpList } from '../uop/ops.ts';
+import type { OpList } from './ops.ts';
 
 const mask = (type: string, value: bigint): bigint => BigInt.asUintN(type === 'i32' ? 32 : 64, value);
 
@@ -10,7 +9,7 @@ export class Folds {
   readonly #everywhere = new WeakMap<OpList, readonly (bigint | undefined)[]>();
 
   /** Value of each temporary that is a constant at `pc`, as an unsigned integer of its type. */
-  at({ writtenOut: list }: Instruction, pc: number): readonly (bigint | undefined)[] {
+  at(list: OpList, pc: number): readonly (bigint | undefined)[] {
     const known = this.#everywhere.get(list);
     if (known !== undefined) return known;
     const values = foldAt(list, pc);
