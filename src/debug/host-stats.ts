@@ -60,6 +60,7 @@ export class CompilerWatch {
           this.#fromCompiled += (this.#stats?.milliseconds ?? 0) - compiling;
           this.#times.enter(before);
         },
+        met: (block) => compiler.met(block),
         arrived: (pc, block) => compiler.arrived(pc, block),
         invalidate: (page) => compiler.invalidate(page),
         watch: (watched) => compiler.watch(watched),

@@ -49,6 +49,8 @@ export interface Compiler {
    * last `window` of them it stops before switch points. Afterwards the state is exact, and the instruction at PC is the evaluator's.
    */
   run(window: number): void;
+  /** A block of code is there, whose heat is to say what of it is compiled. */
+  met(block: CodeBlock): void;
   /** The evaluator has arrived at `pc` by a branch, for the time that `block.heat` says; whether compiled code is there now. */
   arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */

@@ -84,6 +84,7 @@ export class DecodeCache {
   readonly indexShift: number;
   /** The bits of an instruction's address, low word, that are those of its block's: all above the block, and those below the quantum. */
   readonly blockMask: number;
+  #blockListener: ((block: CodeBlock) => void) | undefined;
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */
   readonly #byWord = new Map<number, Instruction>();
@@ -109,18 +110,24 @@ export class DecodeCache {
       const size = BLOCK_SIZE >>> this.indexShift;
       found = {
         number,
-        bytes: this.#bytesOf(address),
+        bytes: this.pageBytes(address),
         instructions: new Array<Instruction | undefined>(size).fill(undefined),
         heat: new Int32Array(size),
       };
       this.#blocks.set(number, found);
+      this.#blockListener?.(found);
     }
     this.#recent[number & (RECENT - 1)] = found;
     return found;
   }
 
-  /** The page's bytes, shared by its blocks. */
-  #bytesOf(address: number): Uint8Array {
+  /** Whoever sets it is told of every block that is made. */
+  setBlockListener(listener: (block: CodeBlock) => void): void {
+    this.#blockListener = listener;
+  }
+
+  /** Bytes of the page of code that holds `address`, shared by its blocks. @throws GuestFault when it cannot be executed */
+  pageBytes(address: number): Uint8Array {
     for (const block of this.#blocksOf(Math.floor(address / PAGE_SIZE))) return block.bytes;
     return this.#memory.codePage(address);
   }

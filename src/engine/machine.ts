@@ -75,6 +75,8 @@ export class Machine implements Watched {
       flags: this.#flags,
       now: () => this.instructions,
     });
+    const compiler = this.#compiler;
+    if (compiler !== undefined) this.code.setBlockListener((block) => compiler.met(block));
     this.memory.setCodeListener((page) => {
       this.code.invalidate(page);
       this.#compiler?.invalidate(page);

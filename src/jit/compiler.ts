@@ -66,6 +66,9 @@ export interface CompilerOptions {
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
 
+/** The heat of addresses at which there is compiled code. */
+const COMPILED = -1;
+
 /** Where control can come into compiled code. */
 interface Entry {
   readonly slot: number;
@@ -111,8 +114,8 @@ class JitCompiler implements Compiler {
     enters: 0,
     misses: { loads: 0, stores: 0 },
   };
-  /** By number: what `-heat` says. Number 0 is unused. */
-  #entries: (Entry | undefined)[] = [undefined];
+  /** Addresses of the entries that were taken over, in order. */
+  #adopted: Float64Array = new Float64Array(0);
   readonly #byPc = new Map<number, Entry>();
   /** What is known of the functions that were compiled, by start. */
   readonly #units = new Map<number, Known>();
@@ -284,7 +287,7 @@ class JitCompiler implements Compiler {
     try {
       for (let i = 0; i < image.pages.length; i++) {
         const compiledFrom = image.pageBytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
-        if (Buffer.compare(code.block(image.pages[i]! * PAGE_SIZE).bytes, compiledFrom) !== 0) return;
+        if (Buffer.compare(code.pageBytes(image.pages[i]! * PAGE_SIZE), compiledFrom) !== 0) return;
       }
     } catch (error) {
       if (error instanceof GuestFault) return;
@@ -305,8 +308,11 @@ class JitCompiler implements Compiler {
     for (const { start, also } of image.functions)
       this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
-    for (const [i, pc] of image.entryPcs.entries())
-      this.#register(pc, { slot: image.entries[2 * i]!, number: image.entries[2 * i + 1]! });
+    for (let i = 0; i < image.entryPcs.length; i++)
+      this.#byPc.set(image.entryPcs[i]!, { slot: image.entries[2 * i]!, number: image.entries[2 * i + 1]! });
+    // Most blocks of code are never looked at any more: only those that are hear of their entries.
+    this.#adopted = image.entryPcs;
+    for (const block of code.blocks()) this.met(block);
     this.#news = false;
   }
 
@@ -352,7 +358,7 @@ class JitCompiler implements Compiler {
   #image(modules: readonly CodeModule[]): CodeImage {
     const { code, flags } = this.#parts;
     const pages = [...this.#pages];
-    const entries = [...this.#byPc];
+    const entries = [...this.#byPc].sort(([a], [b]) => a - b);
     const exits = this.#exits.all();
     const blocks = this.#coverage.all();
     return {
@@ -369,7 +375,7 @@ class JitCompiler implements Compiler {
       blockSizes: blocks.sizes,
       functions: [...this.#units].map(([start, { also }]) => ({ start, also })),
       pages: Float64Array.from(pages),
-      pageBytes: Buffer.concat(pages.map((page) => code.block(page * PAGE_SIZE).bytes)),
+      pageBytes: Buffer.concat(pages.map((page) => code.pageBytes(page * PAGE_SIZE))),
       flags: flags.numbered(),
     };
   }
@@ -458,7 +464,7 @@ class JitCompiler implements Compiler {
     this.stats.flushes++;
     this.#held = 0;
     for (const block of this.#parts.code.blocks()) block.heat.fill(0);
-    this.#entries = [undefined];
+    this.#adopted = new Float64Array(0);
     this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
@@ -678,8 +684,21 @@ class JitCompiler implements Compiler {
   #register(pc: number, entry: Entry): void {
     this.#byPc.set(pc, entry);
     const { code } = this.#parts;
-    code.block(pc).heat[code.index(pc)] = -this.#entries.length;
-    this.#entries.push(entry);
+    code.block(pc).heat[code.index(pc)] = COMPILED;
+  }
+
+  met({ number, heat }: CodeBlock): void {
+    const adopted = this.#adopted;
+    const from = number * BLOCK_SIZE;
+    let [low, high] = [0, adopted.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (adopted[middle]! < from) low = middle + 1;
+      else high = middle;
+    }
+    const { code } = this.#parts;
+    for (let i = low; i < adopted.length && adopted[i]! < from + BLOCK_SIZE; i++)
+      heat[code.index(adopted[i]!)] = COMPILED;
   }
 
   /** Lets compiled code go to an entry by itself. */

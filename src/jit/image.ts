@@ -35,7 +35,7 @@ export interface CodeImage {
   readonly settler: number;
   /** Guest instructions in all of them. */
   readonly held: number;
-  /** Where control can come in: address, slot and number of each entry. */
+  /** Where control can come in: address, slot and number of each entry, in order of address. */
   readonly entryPcs: Float64Array;
   readonly entries: Int32Array;
   /** Addresses that link cells stand for, from the first cell on. */
