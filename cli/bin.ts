@@ -42,7 +42,7 @@ function load(file: string): void {
   if (kept === undefined || script.cachedDataRejected === false) return;
   // What was compiled by then is what a run needs.
   process.once('exit', (status) => {
-    if (status !== EXIT_BAD_INPUT) kept.write([script.createCachedData()]);
+    if (status !== EXIT_BAD_INPUT) kept.write(script.createCachedData());
   });
 }
 

@@ -1,6 +1,8 @@
-// Makes the two files that are shipped of the command line: bin.js, which is executed, and entry.cjs, which it loads.
+// Makes the files that are shipped of the command line: bin.js, which is executed, and entry.cjs, which it loads. Both are CommonJS, and a
+// package.json says so: Node would begin its loader of modules for bin.js alone, 10 ms of each run.
 // Usage: tsx cli/bundle.ts FOLDER
 
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, buildSync } from 'esbuild';
@@ -9,25 +11,22 @@ const OPTIONS: BuildOptions = {
   bundle: true,
   platform: 'node',
   target: 'node20',
+  format: 'cjs',
+  // `import()` of a package that is not in the file would be refused: bin.js executes entry.cjs as a script.
+  define: { 'import.meta.url': 'ownUrl' },
+  banner: { js: "const ownUrl = require('node:url').pathToFileURL(__filename).href;" },
   sourcemap: true,
   allowOverwrite: true,
   logLevel: 'warning',
 };
 
-/** Writes both into a folder; returns the one to execute. */
+/** Writes them into a folder; returns the one to execute. */
 export function makeBundle(folder: string): string {
   const source = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
   const bin = join(folder, 'bin.js');
-  buildSync({ ...OPTIONS, entryPoints: [source('bin.ts')], format: 'esm', outfile: bin });
-  buildSync({
-    ...OPTIONS,
-    entryPoints: [source('entry.ts')],
-    format: 'cjs',
-    outfile: join(folder, 'entry.cjs'),
-    // All packages are in it: `import()` of one that is not would be refused, for bin.js executes it as a script.
-    define: { 'import.meta.url': 'ownUrl' },
-    banner: { js: "const ownUrl = require('node:url').pathToFileURL(__filename).href;" },
-  });
+  buildSync({ ...OPTIONS, entryPoints: [source('bin.ts')], outfile: bin });
+  buildSync({ ...OPTIONS, entryPoints: [source('entry.ts')], outfile: join(folder, 'entry.cjs') });
+  writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
   return bin;
 }
 

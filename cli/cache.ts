@@ -14,7 +14,6 @@ import {
   statSync,
   utimesSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -81,37 +80,26 @@ function makeDirectory(path: string): void {
   }
 }
 
-/** Bytes of the checksum, and of the identity's length. */
+/** Bytes of the checksum, and of the lengths of the identity and of the head. */
 const FIELD = 4;
-/** Bytes that are read at once for the checksum. */
-const CHUNK = 1 << 18;
+const FIELDS = 3 * FIELD;
 
-/** Checksum of a file from a place on. */
-function checksumFrom(file: number, start: number): number {
-  const { size } = fstatSync(file);
-  const chunk = new Uint8Array(CHUNK);
-  let checksum = 0;
-  for (let at = start; at < size; at += CHUNK) {
-    const part = chunk.subarray(0, Math.min(CHUNK, size - at));
-    readAt(file, part, at);
-    checksum = crc32(part, checksum);
-  }
-  return checksum;
-}
-
-/** What is kept in an open file. It may be large, and is read by the part; by then the file's name may stand for another. */
+/**
+ * What is kept in an open file: a head, which is as it was written, and what is behind it. That may be large, and is read by the part,
+ * without a look at the rest: whoever reads it has to know what it was, by the head. By then the file's name may stand for another.
+ */
 export class KeptBytes {
   readonly #file: number;
   readonly #start: number;
-  readonly length: number;
+  readonly head: Buffer;
 
-  constructor(file: number, start: number, length: number) {
+  constructor(file: number, start: number, head: Buffer) {
     this.#file = file;
     this.#start = start;
-    this.length = length;
+    this.head = head;
   }
 
-  /** A copy of a part. @throws what the file system throws */
+  /** A copy of a part of what is behind the head. @throws what the file system throws, RangeError where the file ends before */
   read(at: number, length: number): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(length);
     readAt(this.#file, bytes, this.#start + at);
@@ -123,7 +111,10 @@ export class KeptBytes {
   }
 }
 
-/** One thing that is kept. Its file is a checksum of the rest, the length of what tells it from others, that text, and the bytes. */
+/**
+ * One thing that is kept. Its file is a checksum of what follows up to the end of the head, the lengths of what tells it from others and of
+ * the head, both of these, and the rest.
+ */
 export class CacheFile {
   readonly #directory: string;
   readonly #identity: Buffer;
@@ -150,40 +141,37 @@ export class CacheFile {
     return undefined;
   }
 
-  /** All of its bytes at once. */
+  /** Its head, where that is all there is. */
   read(): Buffer | undefined {
     const kept = this.open();
-    if (kept === undefined) return undefined;
-    try {
-      return Buffer.from(kept.read(0, kept.length).buffer);
-    } catch {
-      return undefined;
-    } finally {
-      kept.close();
-    }
+    kept?.close();
+    return kept?.head;
   }
 
   #check(file: number): KeptBytes | undefined {
     if (!isOwn(file)) return undefined;
     const identity = this.#identity;
-    const start = 2 * FIELD + identity.length;
-    const head = Buffer.alloc(start);
-    readAt(file, head, 0);
-    if (head.readUInt32LE(FIELD) !== identity.length || !head.subarray(2 * FIELD).equals(identity)) return undefined;
-    if (head.readUInt32LE(0) !== checksumFrom(file, FIELD)) return undefined;
+    const fields = Buffer.alloc(FIELDS);
+    readAt(file, fields, 0);
+    const length = identity.length + fields.readUInt32LE(2 * FIELD);
+    if (fields.readUInt32LE(FIELD) !== identity.length || FIELDS + length > fstatSync(file).size) return undefined;
+    const bytes = Buffer.alloc(length);
+    readAt(file, bytes, FIELDS);
+    if (!bytes.subarray(0, identity.length).equals(identity)) return undefined;
+    if (fields.readUInt32LE() !== crc32(bytes, crc32(fields.subarray(FIELD)))) return undefined;
     const now = new Date();
     utimesSync(this.#path, now, now);
-    return new KeptBytes(file, start, fstatSync(file).size - start);
+    return new KeptBytes(file, FIELDS + length, bytes.subarray(identity.length));
   }
 
-  /** Replaces it, whole, if that can be done; the parts of its bytes are asked for one after the other. */
-  write(parts: Iterable<Uint8Array>): void {
+  /** Replaces it, whole, if that can be done; the parts of the rest are asked for one after the other. */
+  write(head: Uint8Array, rest: Iterable<Uint8Array> = []): void {
     const partial = `${this.#path}.${process.pid}`;
     try {
       makeDirectory(this.#directory);
       const file = openSync(partial, 'w', 0o600);
       try {
-        this.#writeTo(file, parts);
+        this.#writeTo(file, head, rest);
       } finally {
         closeSync(file);
       }
@@ -198,18 +186,13 @@ export class CacheFile {
     }
   }
 
-  #writeTo(file: number, parts: Iterable<Uint8Array>): void {
-    const head = Buffer.alloc(2 * FIELD);
-    head.writeUInt32LE(this.#identity.length, FIELD);
-    writeFileSync(file, head);
-    writeFileSync(file, this.#identity);
-    let checksum = crc32(this.#identity, crc32(head.subarray(FIELD)));
-    for (const part of parts) {
-      writeFileSync(file, part);
-      checksum = crc32(part, checksum);
-    }
-    head.writeUInt32LE(checksum);
-    writeSync(file, head, 0, FIELD, 0);
+  #writeTo(file: number, head: Uint8Array, rest: Iterable<Uint8Array>): void {
+    const fields = Buffer.alloc(FIELDS);
+    fields.writeUInt32LE(this.#identity.length, FIELD);
+    fields.writeUInt32LE(head.length, 2 * FIELD);
+    fields.writeUInt32LE(crc32(head, crc32(this.#identity, crc32(fields.subarray(FIELD)))));
+    for (const part of [fields, this.#identity, head]) writeFileSync(file, part);
+    for (const part of rest) writeFileSync(file, part);
   }
 }
 

@@ -2,30 +2,38 @@
 
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
-import type { CodeImage, CodeModule, CodeStore } from '../src/index.ts';
+import { crc32 } from 'node:zlib';
+import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from '../src/index.ts';
 import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
 
-// A file is the length of what describes the image, this description as V8 serialises it, and of each module its bytes and V8's machine
-// code of it. Most modules are never looked at by a run: they are read when they are wanted, and not held.
+// A file's head is what describes the image, as V8 serialises it; behind it are, of each module, its bytes and V8's machine code of it.
+// Most modules are never looked at by a run: they are read when they are wanted, held against their checksums, and not kept in memory.
 
-/** Bytes of the length. */
-const FIELD = 4;
+/** A part of the file behind its head. */
+interface Part {
+  readonly length: number;
+  readonly checksum: number;
+}
 
 type Described = Omit<CodeImage, 'modules'> & {
   readonly modules: readonly (Omit<CodeModule, 'bytes' | 'native' | 'optimised'> & {
-    readonly length: number;
-    readonly nativeLength: number;
+    readonly code: Part;
+    /** Of no bytes where there is none. */
+    readonly machineCode: Part;
   })[];
 };
+
+const partOf = (bytes: Uint8Array): Part => ({ length: bytes.length, checksum: crc32(bytes) });
+const NOTHING: Part = { length: 0, checksum: 0 };
 
 /** A module in a file. */
 class StoredModule implements CodeModule {
   readonly firstSlot: number;
   readonly slots: number;
   readonly instructions: number;
-  readonly length: number;
-  readonly nativeLength: number;
+  readonly code: Part;
+  readonly machineCode: Part;
   readonly #kept: KeptBytes;
   readonly #at: number;
 
@@ -33,40 +41,49 @@ class StoredModule implements CodeModule {
     this.firstSlot = described.firstSlot;
     this.slots = described.slots;
     this.instructions = described.instructions;
-    this.length = described.length;
-    this.nativeLength = described.nativeLength;
+    this.code = described.code;
+    this.machineCode = described.machineCode;
     this.#kept = kept;
     this.#at = at;
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#kept.read(this.#at, this.length);
+    return this.#read(this.#at, this.code);
   }
 
   get native(): Uint8Array<ArrayBuffer> | undefined {
-    return this.optimised ? this.#kept.read(this.#at + this.length, this.nativeLength) : undefined;
+    return this.optimised ? this.#read(this.#at + this.code.length, this.machineCode) : undefined;
   }
 
   get optimised(): boolean {
-    return this.nativeLength > 0;
+    return this.machineCode.length > 0;
+  }
+
+  #read(at: number, { length, checksum }: Part): Uint8Array<ArrayBuffer> {
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = this.#kept.read(at, length);
+    } catch (error) {
+      throw new CodeDamaged(error instanceof Error ? error.message : String(error));
+    }
+    if (crc32(bytes) !== checksum) throw new CodeDamaged('a checksum is wrong');
+    return bytes;
   }
 }
 
-function* encode(image: CodeImage): Generator<Uint8Array> {
+function describe(image: CodeImage): Buffer {
   const modules = image.modules.map((module): Described['modules'][number] => {
     const { firstSlot, slots, instructions } = module;
-    // Of one that is in a file already only the lengths are wanted here.
-    const [length, nativeLength] =
-      module instanceof StoredModule
-        ? [module.length, module.nativeLength]
-        : [module.bytes.length, module.native?.length ?? 0];
-    return { firstSlot, slots, instructions, length, nativeLength };
+    const common = { firstSlot, slots, instructions };
+    // One that is in a file already need not be read for this.
+    if (module instanceof StoredModule) return { ...common, code: module.code, machineCode: module.machineCode };
+    const { bytes, native } = module;
+    return { ...common, code: partOf(bytes), machineCode: native === undefined ? NOTHING : partOf(native) };
   });
-  const description = serialize({ ...image, modules } satisfies Described);
-  const head = Buffer.alloc(FIELD);
-  head.writeUInt32LE(description.length);
-  yield head;
-  yield description;
+  return serialize({ ...image, modules } satisfies Described);
+}
+
+function* parts(image: CodeImage): Generator<Uint8Array> {
   for (const module of image.modules) {
     yield module.bytes;
     const { native } = module;
@@ -75,12 +92,11 @@ function* encode(image: CodeImage): Generator<Uint8Array> {
 }
 
 function decode(kept: KeptBytes): CodeImage {
-  const length = Buffer.from(kept.read(0, FIELD).buffer).readUInt32LE();
-  const described = deserialize(kept.read(FIELD, length)) as Described;
-  let at = FIELD + length;
+  const described = deserialize(kept.head) as Described;
+  let at = 0;
   const modules = described.modules.map((module) => {
     const stored = new StoredModule(module, kept, at);
-    at += module.length + module.nativeLength;
+    at += module.code.length + module.machineCode.length;
     return stored;
   });
   return { ...described, modules };
@@ -106,7 +122,7 @@ class DiskCodeStore implements CodeStore {
   }
 
   save(variant: string, image: CodeImage): void {
-    this.#file(variant).write(encode(image));
+    this.#file(variant).write(describe(image), parts(image));
   }
 }
 

@@ -24,7 +24,7 @@ import { Coverage } from './coverage.ts';
 import { driverModule, unitType } from './driver.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
-import type { CodeImage, CodeModule, CodeStore } from './image.ts';
+import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from './image.ts';
 import { jumpHash } from './jumps.ts';
 import { Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
@@ -140,6 +140,8 @@ class JitCompiler implements Compiler {
   #settler = -1;
   /** Something was compiled that the store does not have. */
   #news = false;
+  /** Of what was taken over something cannot be used. */
+  #damaged = false;
   readonly #began = performance.now();
 
   constructor(parts: CompilerParts, options: CompilerOptions) {
@@ -181,9 +183,14 @@ class JitCompiler implements Compiler {
       flags.settleBySteps();
       return;
     }
-    this.#awake(this.#settler);
+    if (!this.#awake(this.#settler)) {
+      // What else there is cannot be dropped yet: compiled code may be running.
+      this.#settler = -1;
+      this.#damaged = true;
+    }
     this.#useSettler();
-    this.#hostSide().flags();
+    if (this.#settler >= 0) this.#hostSide().flags();
+    else flags.settleBySteps();
   };
 
   /** Makes what computes flags, for all recipes that there are by now. */
@@ -231,7 +238,11 @@ class JitCompiler implements Compiler {
       i32[windowWord] = near - 1;
       i32[windowWord + 1] = near - 2;
       i32[leftWord] = 0;
-      this.#awake(entry.slot);
+      if (!this.#awake(entry.slot)) {
+        this.flush();
+        this.#news = true;
+        return;
+      }
       this.#linkTo(pc, entry);
       this.stats.enters++;
       let left = host.drive(entry.slot, entry.number, slice);
@@ -316,17 +327,30 @@ class JitCompiler implements Compiler {
     this.#news = false;
   }
 
-  #awake(slot: number): void {
-    if (!this.#modules.sleeps(slot)) return;
+  /** Makes the module of a slot, unless it is there; whether it can be made. */
+  #awake(slot: number): boolean {
+    if (!this.#modules.sleeps(slot)) return true;
     const began = performance.now();
-    this.#modules.awake(slot);
-    this.stats.milliseconds += performance.now() - began;
+    try {
+      this.#modules.awake(slot);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CodeDamaged)) throw error;
+      return false;
+    } finally {
+      this.stats.milliseconds += performance.now() - began;
+    }
   }
 
   keep(): void {
     const store = this.#store;
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
+    if (this.#damaged) {
+      this.flush();
+      this.#damaged = false;
+      this.#news = true;
+    }
     const time = performance.now() - this.#began;
     const { restArrivals, restShare, nativeShare, keepLeast } = this.#policy;
     const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);

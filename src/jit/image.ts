@@ -5,7 +5,12 @@
 
 import type { NumberedList } from '../engine/flags.ts';
 
-/** A module and the slots of the table that it fills when it is instantiated. */
+/** What was kept of a module is not what was given to be kept. */
+export class CodeDamaged extends Error {
+  override readonly name = 'CodeDamaged';
+}
+
+/** A module and the slots of the table that it fills when it is instantiated. `bytes` and `native` may throw CodeDamaged. */
 export interface CodeModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly firstSlot: number;

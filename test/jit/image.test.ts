@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
-import type { CodeImage, CodeStore } from '../../src/jit/image.ts';
+import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { GOARCHES, loadFixture } from '../support/fixtures.ts';
 import { extentsOf, lockstep, start } from '../support/lockstep.ts';
@@ -102,6 +102,29 @@ describe('code of another run', () => {
         store.with(() => ({ flags: twice })),
       ).stats.restored,
     ).toBe(0);
+  });
+
+  it.each([
+    ['what computes its flags', (settler: number, firstSlot: number) => firstSlot === settler],
+    ['the rest', (settler: number, firstSlot: number) => firstSlot !== settler],
+  ])('is made anew where %s cannot be read any more', (_what, isDamaged) => {
+    const damaged = store.with(({ modules, settler }) => ({
+      modules: modules.map((module) =>
+        isDamaged(settler, module.firstSlot)
+          ? {
+              ...module,
+              get bytes(): never {
+                throw new CodeDamaged('as the test wants it');
+              },
+            }
+          : module,
+      ),
+    }));
+    const { instructions, stats } = run(bytes, damaged, LATE);
+    expect(instructions).toBe(run(bytes, store, LATE).instructions);
+    expect(stats).toMatchObject({ flushes: 1 });
+    expect(stats.restored).toBeGreaterThan(10_000);
+    expect(run(bytes, damaged).stats.flushes).toBe(0);
   });
 
   it('grows by what a run with other arguments executes', () => {
