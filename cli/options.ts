@@ -47,7 +47,9 @@ export const cpusOption = (): Option =>
   new Option('--cpus <n>', 'CPUs that the program sees').argParser(wholeNumber(1)).default(1);
 
 export const seedOption = (): Option =>
-  new Option('--seed <n>', 'chooses entropy and schedule; but for 0 threads change at any instruction').argParser(wholeNumber(0)).default(0);
+  new Option('--seed <n>', 'chooses entropy and schedule; with 0 threads change only at the ends of loops')
+    .argParser(wholeNumber(0))
+    .default(0);
 
 export const envOption = (): Option =>
   new Option('--env <name=value>', 'an environment variable; the host passes on none (repeatable)')
