@@ -117,6 +117,11 @@ export class Machine implements Watched {
     return 'budget';
   }
 
+  /** Whether the run ends before the instruction at PC, because its window has begun. */
+  get #endsEarly(): boolean {
+    return this.memory.i32[REMAINING_WORD]! <= this.#window && this.atSwitchPoint;
+  }
+
   /** Whether the instruction at PC is one before which threads change. */
   get atSwitchPoint(): boolean {
     if (this.memory.i32[this.state.slotIndex] !== 0) return false;
@@ -163,7 +168,7 @@ export class Machine implements Watched {
     const { i32 } = this.memory;
     for (;;) {
       if (i32[this.state.slotIndex] === 0) compiler.run(this.#window);
-      if (i32[REMAINING_WORD]! <= 0) return 'budget';
+      if (i32[REMAINING_WORD]! <= 0 || this.#endsEarly) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;
     }
@@ -258,7 +263,6 @@ export class Machine implements Watched {
   #loop(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex } = this.state;
-    const window = this.#window;
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
@@ -271,7 +275,7 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
-      if (i32[REMAINING_WORD]! <= window && this.atSwitchPoint) return 'budget';
+      if (this.#endsEarly) return 'budget';
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;
@@ -310,7 +314,6 @@ export class Machine implements Watched {
   #loopWithSlots(compiler: Compiler | undefined): Stop | 'compiled' {
     const { i32 } = this.memory;
     const { pcIndex, pendingIndex, slotIndex } = this.state;
-    const window = this.#window;
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
@@ -324,7 +327,7 @@ export class Machine implements Watched {
     while (i32[REMAINING_WORD]! > 0) {
       const low = i32[pcIndex]!;
       const high = i32[pcIndex + 1]!;
-      if (i32[REMAINING_WORD]! <= window && this.atSwitchPoint) return 'budget';
+      if (this.#endsEarly) return 'budget';
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;
