@@ -1,6 +1,7 @@
 // The decode cache: guest address to an instruction ready to run. Instructions of one encoding share their op list and steps.
 
 import type { Decoded, Isa } from '../../isa/dsl/isa.ts';
+import { Folds } from '../uop/fold.ts';
 import { type OpList, writtenOut } from '../uop/ops.ts';
 import { Recipes, record } from '../uop/record.ts';
 import { compileSteps } from './evaluate.ts';
@@ -9,6 +10,7 @@ import { BLOCK_SIZE, PAGE_SIZE } from './layout.ts';
 import { GuestFault, type Memory } from './memory.ts';
 import type { ConstantPool } from './place.ts';
 import type { Host, Step } from './steps.ts';
+import { isSwitchPoint } from './switch-points.ts';
 
 /** What is the same for every occurrence of an encoding. */
 export interface Instruction {
@@ -84,6 +86,9 @@ export class DecodeCache {
   readonly indexShift: number;
   /** The bits of an instruction's address, low word, that are those of its block's: all above the block, and those below the quantum. */
   readonly blockMask: number;
+  readonly #folds = new Folds();
+  /** Which instruction was asked about last for being a switch point, and whether it is. */
+  readonly #asked = { address: -1, list: undefined as OpList | undefined, is: false };
   #blockListener: ((block: CodeBlock) => void) | undefined;
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */
@@ -199,6 +204,25 @@ export class DecodeCache {
     const list = record(this.#isa.variant, (e) => decoded.effect(e), this.#recipes);
     const call = this.#isa.variant.delaySlot && list.ops.some((o) => o.op === 'branch' && o.kind === 'call');
     return new CachedInstruction(decoded, list, call, () => this.stepsOf(list));
+  }
+
+  /** Whether threads change before the instruction at `address`; not where there is none. */
+  isSwitchPoint(address: number): boolean {
+    const asked = this.#asked;
+    try {
+      const list = this.at(address)?.writtenOut;
+      if (list?.branches !== true) return false;
+      // A loop that is interrupted again and again asks for the same one.
+      if (asked.address !== address || asked.list !== list) {
+        asked.address = address;
+        asked.list = list;
+        asked.is = isSwitchPoint(list, this.#folds.at(list, address), address);
+      }
+      return asked.is;
+    } catch (error) {
+      if (error instanceof GuestFault) return false;
+      throw error;
+    }
   }
 
   /** Steps that carry out a list of operations at PC. */

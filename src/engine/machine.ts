@@ -2,8 +2,6 @@
 
 import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { Folds } from '../uop/fold.ts';
-import type { OpList } from '../uop/ops.ts';
 import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { GuestTrap } from './evaluate.ts';
@@ -13,7 +11,6 @@ import { GuestFault, Memory } from './memory.ts';
 import { ConstantPool } from './place.ts';
 import { State } from './state.ts';
 import { hostOver } from './steps.ts';
-import { isSwitchPoint } from './switch-points.ts';
 
 /**
  * Why a run ended.
@@ -43,9 +40,6 @@ export class Machine implements Watched {
   breakpoints: Breakpoints | undefined;
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
-  readonly #folds = new Folds();
-  /** Whether an instruction is a switch point, as it was found last. */
-  readonly #asked: { pc: number; list: OpList | undefined; is: boolean } = { pc: -1, list: undefined, is: false };
   /** Current wherever an observer takes over; whoever else looks at them does so through the state. */
   readonly #flags: FlagsPutOff;
   /** Instructions executed up to the end of the current stretch. */
@@ -124,23 +118,7 @@ export class Machine implements Watched {
 
   /** Whether the instruction at PC is one before which threads change. */
   get atSwitchPoint(): boolean {
-    if (this.memory.i32[this.state.slotIndex] !== 0) return false;
-    const { pc } = this.state;
-    try {
-      const instruction = this.code.at(pc);
-      if (instruction?.branches !== true) return false;
-      const { writtenOut } = instruction;
-      const asked = this.#asked;
-      if (asked.pc !== pc || asked.list !== writtenOut) {
-        asked.pc = pc;
-        asked.list = writtenOut;
-        asked.is = isSwitchPoint(writtenOut, this.#folds.at(writtenOut, pc), pc);
-      }
-      return asked.is;
-    } catch (error) {
-      if (error instanceof GuestFault) return false;
-      throw error;
-    }
+    return this.memory.i32[this.state.slotIndex] === 0 && this.code.isSwitchPoint(this.state.pc);
   }
 
   /** Brings the counter up to date. */

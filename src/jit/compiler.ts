@@ -18,7 +18,6 @@ import {
   WINDOW,
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { isSwitchPoint } from '../engine/switch-points.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
 import { driverModule, unitType } from './driver.ts';
@@ -140,7 +139,7 @@ class JitCompiler implements Compiler {
   #settler = -1;
   /** Something was compiled that the store does not have. */
   #news = false;
-  /** Of what was taken over something cannot be used. */
+  /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
   readonly #began = performance.now();
 
@@ -184,7 +183,7 @@ class JitCompiler implements Compiler {
       return;
     }
     if (!this.#awake(this.#settler)) {
-      // What else there is cannot be dropped yet: compiled code may be running.
+      // The rest is dropped later: compiled code may be running.
       this.#settler = -1;
       this.#damaged = true;
     }
@@ -218,6 +217,7 @@ class JitCompiler implements Compiler {
     const host = this.#host;
     if (host === undefined) return;
     const { memory, state, now } = this.#parts;
+    if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
@@ -239,8 +239,7 @@ class JitCompiler implements Compiler {
       i32[windowWord + 1] = near - 2;
       i32[leftWord] = 0;
       if (!this.#awake(entry.slot)) {
-        this.flush();
-        this.#news = true;
+        this.#dropDamaged();
         return;
       }
       this.#linkTo(pc, entry);
@@ -342,15 +341,18 @@ class JitCompiler implements Compiler {
     }
   }
 
+  /** Forgets what was taken over, and has the store forget it when the run is over. */
+  #dropDamaged(): void {
+    this.flush();
+    this.#damaged = false;
+    this.#news = true;
+  }
+
   keep(): void {
     const store = this.#store;
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
-    if (this.#damaged) {
-      this.flush();
-      this.#damaged = false;
-      this.#news = true;
-    }
+    if (this.#damaged) this.#dropDamaged();
     const time = performance.now() - this.#began;
     const { restArrivals, restShare, nativeShare, keepLeast } = this.#policy;
     const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
@@ -418,7 +420,7 @@ class JitCompiler implements Compiler {
     if (pc % this.#parts.isa.quantum !== 0) return;
     try {
       // Where the guest's runtime was preempted it comes back to: an entry at the end of a loop would cost the loop more than this branch.
-      if (this.#isSwitchPoint(pc)) return;
+      if (this.#parts.code.isSwitchPoint(pc)) return;
       if (this.arrived(pc, this.#parts.code.block(pc))) return;
       const unit = this.#units.get(this.#extentOf(pc).start);
       if (unit === undefined) return;
@@ -460,12 +462,6 @@ class JitCompiler implements Compiler {
     for (const pc of this.#pending.reverse()) (this.#heatOf(pc) >= atLeast ? taken : left).push(pc);
     this.#pending = left.reverse();
     return taken;
-  }
-
-  /** Whether threads change before the instruction at `pc`. @throws GuestFault */
-  #isSwitchPoint(pc: number): boolean {
-    const list = this.#parts.code.at(pc)?.writtenOut;
-    return list !== undefined && isSwitchPoint(list, this.#usages.folds.at(list, pc), pc);
   }
 
   /** Arrivals at an address; 0 where there is no code, and where it is compiled. */

@@ -1,10 +1,8 @@
 // Stepping through a process: the same execution as running it.
 
 import { expect, test } from 'vitest';
-import { isSwitchPoint } from '../../src/engine/switch-points.ts';
 import { Session } from '../../src/index.ts';
 import type { Task } from '../../src/linux/task.ts';
-import { Folds } from '../../src/uop/fold.ts';
 import { type Goarch, loadFixture } from '../support/fixtures.ts';
 
 const open = (purpose: string, goarch: Goarch, seed = 0): Session =>
@@ -49,13 +47,9 @@ test.each([
 ])('with seed %i threads change %s', (seed) => {
   const session = open('tightloop', 'mips', seed);
   const { machine, process } = session;
-  const folds = new Folds();
   /** Whether a thread that does not run stands before a branch backwards. */
-  const atSwitchPoint = ({ registers }: Task): boolean => {
-    const pc = Buffer.from(registers).readUInt32LE(machine.isa.registers.control.pc.offset);
-    const list = machine.code.at(pc)!.writtenOut;
-    return isSwitchPoint(list, folds.at(list, pc), pc);
-  };
+  const atSwitchPoint = ({ registers }: Task): boolean =>
+    machine.code.isSwitchPoint(Buffer.from(registers).readUInt32LE(machine.isa.registers.control.pc.offset));
   session.advance(1_000_000);
   let [there, elsewhere] = [0, 0];
   while (machine.instructions < 1_400_000) {
