@@ -2,35 +2,22 @@
 
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
-import {
-  BLOCK_SIZE,
-  CELL_SIZE,
-  CELLS,
-  CELLS_END,
-  FLAGS_SETTLER,
-  JUMP_BITS,
-  JUMP_ENTRY,
-  JUMPS,
-  LEFT_FLAG,
-  PAGE_SIZE,
-  REMAINING,
-  STRETCH_END,
-  WINDOW,
-} from '../engine/layout.ts';
+import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
-import { driverModule, unitType } from './driver.ts';
+import { unitType } from './driver.ts';
+import { Entries } from './entries.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
+import { type HostSide, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from './image.ts';
-import { jumpHash } from './jumps.ts';
 import { Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
 import { settlerModule } from './settler.ts';
-import { helperType, supportModule } from './support.ts';
+import { helperType } from './support.ts';
 import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import { assemble } from './wasm.ts';
@@ -65,15 +52,6 @@ export interface CompilerOptions {
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
 
-/** The heat of addresses at which there is compiled code. */
-const COMPILED = -1;
-
-/** Where control can come into compiled code. */
-interface Entry {
-  readonly slot: number;
-  readonly number: number;
-}
-
 /** What is known of a function that was compiled. */
 interface Known {
   /** Addresses at which it is to be entered besides. */
@@ -82,15 +60,6 @@ interface Known {
   readonly jumps: Map<number, number>;
   /** How often it was compiled. */
   compiled: number;
-}
-
-/** What stands between the host and compiled code. */
-interface HostSide {
-  readonly table: WebAssembly.Table;
-  readonly imports: WebAssembly.Imports;
-  readonly drive: (slot: number, entry: number, remaining: number) => number;
-  /** Computes flags that were put off. */
-  readonly flags: () => void;
 }
 
 class JitCompiler implements Compiler {
@@ -113,13 +82,9 @@ class JitCompiler implements Compiler {
     enters: 0,
     misses: { loads: 0, stores: 0 },
   };
-  /** Addresses of the entries that were taken over, in order. */
-  #adopted: Float64Array = new Float64Array(0);
-  readonly #byPc = new Map<number, Entry>();
+  readonly #entries: Entries;
   /** What is known of the functions that were compiled, by start. */
   readonly #units = new Map<number, Known>();
-  readonly #cells = new Map<number, number>();
-  #nextCell = CELLS;
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -149,27 +114,21 @@ class JitCompiler implements Compiler {
     this.#policy = { ...POLICY, ...options.policy };
     this.#store = options.store;
     this.#modules = new Modules(() => this.#hostSide(), options.store);
-    this.#usages = new Usages(parts.isa.registers, parts.flags);
-    this.#watch = new Watch(parts.memory);
-    this.#memoryPages = parts.memory.wasm.buffer.byteLength / 65536;
-    this.#parts.memory.i32[JUMPS >>> 2] = this.#noEntry;
-    this.#parts.memory.i32[FLAGS_SETTLER >>> 2] = -1;
+    const { isa, memory, code } = parts;
+    this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
+    this.#usages = new Usages(isa.registers, parts.flags);
+    this.#watch = new Watch(memory);
+    this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
+    memory.i32[FLAGS_SETTLER >>> 2] = -1;
     options.onStats?.(this.stats);
   }
 
   #hostSide(): HostSide {
-    if (this.#host !== undefined) return this.#host;
-    const { memory, isa } = this.#parts;
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
-    const e = { m: memory.wasm, t: table };
-    const own = helpers(isa.variant, memory, this.stats.misses, this.#settle, (n) => this.#watch.tell(n));
-    const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
-    const support = instance(supportModule(isa, this.#memoryPages), own as WebAssembly.ModuleImports);
-    const driver = instance(driverModule(isa, this.#memoryPages), {});
-    const drive = driver.exports.drive as HostSide['drive'];
-    const flags = support.exports.flags as HostSide['flags'];
-    this.#host = { table, imports: { e, h: support.exports }, drive, flags };
+    if (this.#host === undefined) {
+      const { memory, isa } = this.#parts;
+      const own = helpers(isa.variant, memory, this.stats.misses, this.#settle, (n) => this.#watch.tell(n));
+      this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports);
+    }
     return this.#host;
   }
 
@@ -228,7 +187,7 @@ class JitCompiler implements Compiler {
       const remaining = i32[remainingWord]!;
       if (remaining <= 0) return;
       const pc = state.pc;
-      const entry = this.#byPc.get(pc);
+      const entry = this.#entries.get(pc);
       if (entry === undefined) return;
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
@@ -242,7 +201,7 @@ class JitCompiler implements Compiler {
         this.#dropDamaged();
         return;
       }
-      this.#linkTo(pc, entry);
+      this.#entries.link(pc, entry);
       this.stats.enters++;
       let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
@@ -258,9 +217,9 @@ class JitCompiler implements Compiler {
       i32[remainingWord] = remaining - (slice - left);
       if (left === slice) return;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (exit === 0 && !this.#byPc.has(state.pc)) {
+      if (exit === 0 && !this.#entries.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
-        if (!this.#byPc.has(state.pc)) return;
+        if (!this.#entries.has(state.pc)) return;
       }
     }
   }
@@ -293,7 +252,7 @@ class JitCompiler implements Compiler {
 
   /** Begins with the code of another run, unless it was made from other bytes. */
   #adopt(image: CodeImage): void {
-    const { code, flags, memory } = this.#parts;
+    const { code, flags } = this.#parts;
     try {
       for (let i = 0; i < image.pages.length; i++) {
         const compiledFrom = image.pageBytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
@@ -304,10 +263,6 @@ class JitCompiler implements Compiler {
       throw error;
     }
     if (!flags.adopt(image.flags)) return;
-    this.#cells.clear();
-    for (const [i, pc] of image.cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
-    this.#nextCell = CELLS + CELL_SIZE * image.cells.length;
-    memory.i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
     this.#modules.adopt(image.modules, image.slots);
     this.#settler = image.settler;
     this.#useSettler();
@@ -318,11 +273,7 @@ class JitCompiler implements Compiler {
     for (const { start, also } of image.functions)
       this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
-    for (let i = 0; i < image.entryPcs.length; i++)
-      this.#byPc.set(image.entryPcs[i]!, { slot: image.entries[2 * i]!, number: image.entries[2 * i + 1]! });
-    // Most blocks of code are never looked at any more: only those that are hear of their entries.
-    this.#adopted = image.entryPcs;
-    for (const block of code.blocks()) this.met(block);
+    this.#entries.adopt(image);
     this.#news = false;
   }
 
@@ -358,7 +309,7 @@ class JitCompiler implements Compiler {
     const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
-    const inUse = new Set([...this.#byPc.values()].map(({ slot }) => slot)).add(this.#settler);
+    const inUse = this.#entries.slots().add(this.#settler);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
     if (!this.#news) return;
     store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
@@ -384,7 +335,6 @@ class JitCompiler implements Compiler {
   #image(modules: readonly CodeModule[]): CodeImage {
     const { code, flags } = this.#parts;
     const pages = [...this.#pages];
-    const entries = [...this.#byPc].sort(([a], [b]) => a - b);
     const exits = this.#exits.all();
     const blocks = this.#coverage.all();
     return {
@@ -392,9 +342,7 @@ class JitCompiler implements Compiler {
       slots: this.#modules.slots,
       settler: this.#settler,
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
-      entryPcs: Float64Array.from(entries, ([pc]) => pc),
-      entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
-      cells: Float64Array.from(this.#cells.keys()),
+      ...this.#entries.all(),
       exitPcs: exits.pcs,
       exitsUndone: exits.undone,
       blocks: blocks.starts,
@@ -483,12 +431,10 @@ class JitCompiler implements Compiler {
   flush(): void {
     this.stats.flushes++;
     this.#held = 0;
-    for (const block of this.#parts.code.blocks()) block.heat.fill(0);
-    this.#adopted = new Float64Array(0);
+    this.#entries.clear();
     this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
-    this.#byPc.clear();
     this.#units.clear();
     this.#pages.clear();
     this.#coverage.clear();
@@ -496,56 +442,11 @@ class JitCompiler implements Compiler {
     this.#settler = -1;
     this.#useSettler();
     this.#news = false;
-    const { i32 } = this.#parts.memory;
-    for (const cell of this.#cells.values()) i32[cell >>> 2] = -1;
-    this.#clearJumps();
-  }
-
-  // Jumps and links
-
-  /** A tag for the first entry of the jump cache that no address there has; zeros match nothing in the others. */
-  get #noEntry(): number {
-    return this.#parts.isa.quantum;
-  }
-
-  #clearJumps(): void {
-    const { i32 } = this.#parts.memory;
-    const at = JUMPS >>> 2;
-    i32.fill(0, at, at + ((JUMP_ENTRY << JUMP_BITS) >>> 2));
-    i32[at] = this.#noEntry;
-  }
-
-  #cacheJump(pc: number, entry: Entry): void {
-    const { i32 } = this.#parts.memory;
-    const at = (JUMPS + jumpHash(this.#parts.isa, pc)) >>> 2;
-    i32[at] = pc | 0;
-    i32[at + 1] = Math.floor(pc / 2 ** 32);
-    i32[at + 2] = entry.slot;
-    i32[at + 3] = entry.number;
-  }
-
-  #cell(pc: number): number {
-    let cell = this.#cells.get(pc);
-    if (cell === undefined) {
-      if (this.#nextCell + CELL_SIZE > CELLS_END) throw new CacheFull('link cells');
-      cell = this.#nextCell;
-      this.#nextCell += CELL_SIZE;
-      this.#cells.set(pc, cell);
-      const entry = this.#byPc.get(pc);
-      this.#link(cell, entry !== undefined && !this.#modules.sleeps(entry.slot) ? entry : undefined);
-    }
-    return cell;
   }
 
   #exit(pc: number, block: Block, executed: number, told: boolean): number {
     const undone = block.count - executed;
     return this.#exits.add(pc, undone, { told, block: this.#watch.counts && undone > 0 ? block : undefined });
-  }
-
-  #link(cell: number, entry: Entry | undefined): void {
-    const { i32 } = this.#parts.memory;
-    i32[cell >>> 2] = entry?.slot ?? -1;
-    i32[(cell >>> 2) + 1] = entry?.number ?? 0;
   }
 
   // Compiling
@@ -605,7 +506,7 @@ class JitCompiler implements Compiler {
     for (const { flow } of p.blocks) {
       if (flow.kind !== 'branch' || flow.target === undefined) continue;
       const { target } = flow;
-      if (own.has(target) || this.#byPc.has(target)) continue;
+      if (own.has(target) || this.#entries.has(target)) continue;
       if (this.#heatOf(target) >= this.#policy.alongThreshold) out.push(target);
     }
     return out;
@@ -623,7 +524,7 @@ class JitCompiler implements Compiler {
       if (found === undefined) wanted.set(start, { extent, pcs: [pc] });
       else found.pcs.push(pc);
     };
-    for (const pc of pcs) if (!this.#byPc.has(pc)) want(pc);
+    for (const pc of pcs) if (!this.#entries.has(pc)) want(pc);
     let plans: Plan[] = [];
     let size = 0;
     // A map is gone through in the order of insertion, with what is inserted meanwhile.
@@ -652,8 +553,7 @@ class JitCompiler implements Compiler {
     } catch (error) {
       if (!(error instanceof CacheFull)) throw error;
       this.flush();
-      this.#cells.clear();
-      this.#nextCell = CELLS;
+      this.#entries.forgetCells();
       return false;
     }
   }
@@ -661,7 +561,7 @@ class JitCompiler implements Compiler {
   #makeModule(plans: readonly Plan[]): void {
     const { isa } = this.#parts;
     const links = {
-      cell: (pc: number) => this.#cell(pc),
+      cell: (pc: number) => this.#entries.cell(pc),
       exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
     };
     const bodies = plans.map((p) => ({
@@ -681,9 +581,7 @@ class JitCompiler implements Compiler {
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
       for (const [k, pc] of p.entries.entries()) {
-        const entry = { slot, number: k + 1 };
-        this.#register(pc, entry);
-        this.#linkTo(pc, entry);
+        this.#entries.add(pc, { slot, number: k + 1 });
       }
       for (const block of p.blocks) {
         this.#coverage.add(block);
@@ -701,31 +599,8 @@ class JitCompiler implements Compiler {
     this.stats.bytes += bytes.length;
   }
 
-  #register(pc: number, entry: Entry): void {
-    this.#byPc.set(pc, entry);
-    const { code } = this.#parts;
-    code.block(pc).heat[code.index(pc)] = COMPILED;
-  }
-
-  met({ number, heat }: CodeBlock): void {
-    const adopted = this.#adopted;
-    const from = number * BLOCK_SIZE;
-    let [low, high] = [0, adopted.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (adopted[middle]! < from) low = middle + 1;
-      else high = middle;
-    }
-    const { code } = this.#parts;
-    for (let i = low; i < adopted.length && adopted[i]! < from + BLOCK_SIZE; i++)
-      heat[code.index(adopted[i]!)] = COMPILED;
-  }
-
-  /** Lets compiled code go to an entry by itself. */
-  #linkTo(pc: number, entry: Entry): void {
-    const cell = this.#cells.get(pc);
-    if (cell !== undefined) this.#link(cell, entry);
-    this.#cacheJump(pc, entry);
+  met(block: CodeBlock): void {
+    this.#entries.met(block);
   }
 }
 

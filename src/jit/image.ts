@@ -4,6 +4,7 @@
 // whenever everything is dropped, so an image is taken over whole, by a compiler that holds nothing.
 
 import type { NumberedList } from '../engine/flags.ts';
+import type { EntryImage } from './entries.ts';
 
 /** What was kept of a module is not what was given to be kept. */
 export class CodeDamaged extends Error {
@@ -31,7 +32,7 @@ export interface NativeCode {
   restore(native: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
 }
 
-export interface CodeImage {
+export interface CodeImage extends EntryImage {
   /** Those modules of which something is still in use. */
   readonly modules: readonly CodeModule[];
   /** How many slots are taken. */
@@ -40,11 +41,6 @@ export interface CodeImage {
   readonly settler: number;
   /** Guest instructions in all of them. */
   readonly held: number;
-  /** Where control can come in: address, slot and number of each entry, in order of address. */
-  readonly entryPcs: Float64Array;
-  readonly entries: Int32Array;
-  /** Addresses that link cells stand for, from the first cell on. */
-  readonly cells: Float64Array;
   /** By number of the exit: the address, and how many of the instructions that are counted were not executed. */
   readonly exitPcs: Float64Array;
   readonly exitsUndone: Int32Array;

@@ -1,0 +1,156 @@
+// Where control can come into compiled code, and how compiled code finds these places: by link cells where it knows the address, by the
+// jump cache where only the guest does. The evaluator finds them by the heat of its blocks of code.
+
+import type { Isa } from '../../isa/dsl/isa.ts';
+import type { CodeBlock, DecodeCache } from '../engine/decode.ts';
+import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMP_BITS, JUMP_ENTRY, JUMPS } from '../engine/layout.ts';
+import { jumpHash } from './jumps.ts';
+import { CacheFull } from './watch.ts';
+
+/** A place in a unit. */
+export interface Entry {
+  /** The table slot of the unit. */
+  readonly slot: number;
+  readonly number: number;
+}
+
+/** The heat of addresses at which there is compiled code. */
+const COMPILED = -1;
+
+/** All entries, in order of address, and the addresses that cells stand for, from the first cell on. */
+export interface EntryImage {
+  readonly entryPcs: Float64Array;
+  /** Slot and number of each. */
+  readonly entries: Int32Array;
+  readonly cells: Float64Array;
+}
+
+export class Entries {
+  readonly #isa: Isa;
+  readonly #i32: Int32Array;
+  readonly #code: DecodeCache;
+  /** Whether the unit in a slot is not there yet: compiled code does not go to it by itself. */
+  readonly #sleeps: (slot: number) => boolean;
+  readonly #byPc = new Map<number, Entry>();
+  /** Addresses of the entries that were taken over, in order. */
+  #adopted: Float64Array = new Float64Array(0);
+  readonly #cells = new Map<number, number>();
+  #nextCell = CELLS;
+
+  constructor(isa: Isa, i32: Int32Array, code: DecodeCache, sleeps: (slot: number) => boolean) {
+    this.#isa = isa;
+    this.#i32 = i32;
+    this.#code = code;
+    this.#sleeps = sleeps;
+    this.#forgetJumps();
+  }
+
+  get(pc: number): Entry | undefined {
+    return this.#byPc.get(pc);
+  }
+
+  has(pc: number): boolean {
+    return this.#byPc.has(pc);
+  }
+
+  /** The slots that they are in. */
+  slots(): Set<number> {
+    return new Set([...this.#byPc.values()].map(({ slot }) => slot));
+  }
+
+  /** Adds one, or puts it in the place of another. */
+  add(pc: number, entry: Entry): void {
+    this.#byPc.set(pc, entry);
+    this.#code.block(pc).heat[this.#code.index(pc)] = COMPILED;
+    this.link(pc, entry);
+  }
+
+  /** Lets compiled code go to an entry by itself. */
+  link(pc: number, entry: Entry): void {
+    const cell = this.#cells.get(pc);
+    if (cell !== undefined) this.#fill(cell, entry);
+    const i32 = this.#i32;
+    const at = (JUMPS + jumpHash(this.#isa, pc)) >>> 2;
+    i32[at] = pc | 0;
+    i32[at + 1] = Math.floor(pc / 2 ** 32);
+    i32[at + 2] = entry.slot;
+    i32[at + 3] = entry.number;
+  }
+
+  /** Address of the link cell of `pc`. @throws CacheFull */
+  cell(pc: number): number {
+    let cell = this.#cells.get(pc);
+    if (cell === undefined) {
+      if (this.#nextCell + CELL_SIZE > CELLS_END) throw new CacheFull('link cells');
+      cell = this.#nextCell;
+      this.#nextCell += CELL_SIZE;
+      this.#cells.set(pc, cell);
+      const entry = this.#byPc.get(pc);
+      this.#fill(cell, entry !== undefined && !this.#sleeps(entry.slot) ? entry : undefined);
+    }
+    return cell;
+  }
+
+  #fill(cell: number, entry: Entry | undefined): void {
+    this.#i32[cell >>> 2] = entry?.slot ?? -1;
+    this.#i32[(cell >>> 2) + 1] = entry?.number ?? 0;
+  }
+
+  /** Tells a block of code what of it is compiled. */
+  met({ number, heat }: CodeBlock): void {
+    const adopted = this.#adopted;
+    const from = number * BLOCK_SIZE;
+    let [low, high] = [0, adopted.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (adopted[middle]! < from) low = middle + 1;
+      else high = middle;
+    }
+    for (let i = low; i < adopted.length && adopted[i]! < from + BLOCK_SIZE; i++)
+      heat[this.#code.index(adopted[i]!)] = COMPILED;
+  }
+
+  all(): EntryImage {
+    const entries = [...this.#byPc].sort(([a], [b]) => a - b);
+    return {
+      entryPcs: Float64Array.from(entries, ([pc]) => pc),
+      entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
+      cells: Float64Array.from(this.#cells.keys()),
+    };
+  }
+
+  /** Takes over those of another run, whose units all sleep; there are none yet. */
+  adopt({ entryPcs, entries, cells }: EntryImage): void {
+    this.forgetCells();
+    for (const [i, pc] of cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
+    this.#nextCell = CELLS + CELL_SIZE * cells.length;
+    this.#i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
+    for (let i = 0; i < entryPcs.length; i++)
+      this.#byPc.set(entryPcs[i]!, { slot: entries[2 * i]!, number: entries[2 * i + 1]! });
+    // Most blocks of code are never looked at any more: only those that are hear of their entries.
+    this.#adopted = entryPcs;
+    for (const block of this.#code.blocks()) this.met(block);
+  }
+
+  /** Forgets all of them. The cells remain, and lead nowhere. */
+  clear(): void {
+    this.#byPc.clear();
+    this.#adopted = new Float64Array(0);
+    for (const block of this.#code.blocks()) block.heat.fill(0);
+    for (const cell of this.#cells.values()) this.#i32[cell >>> 2] = -1;
+    this.#forgetJumps();
+  }
+
+  /** Forgets which addresses the cells stand for, where no code has any of them. */
+  forgetCells(): void {
+    this.#cells.clear();
+    this.#nextCell = CELLS;
+  }
+
+  #forgetJumps(): void {
+    const at = JUMPS >>> 2;
+    this.#i32.fill(0, at, at + ((JUMP_ENTRY << JUMP_BITS) >>> 2));
+    // A tag for the first entry that no address there has; zeros match nothing in the others.
+    this.#i32[at] = this.#isa.quantum;
+  }
+}
