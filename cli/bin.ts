@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The executable: what `safepoint` runs. It sets V8's flags and loads the program (cli/entry.ts), whose bytecode is kept from run to run:
+// The executable: what `safepoint` runs. It sets V8's flags and loads a program (cli/entry.ts, cli/entry-run.ts), whose bytecode is kept from run to run:
 // compiling it takes a tenth of a second, as long as Node's own start.
 
 import { readFileSync } from 'node:fs';
@@ -31,14 +31,30 @@ function bytecodeFor(file: string, command: string | undefined): CacheFile | und
   return new CacheFile(directory, `${buildIdentity(file)} ${command}`, 'bytecode');
 }
 
-/** Runs a CommonJS module as `require` would. */
+type Program = (
+  exports: object,
+  require: NodeJS.Require,
+  module: object,
+  __filename: string,
+  __dirname: string,
+) => void;
+
+/** Executes a program that `cli/bundle.ts` made. */
 function load(file: string): void {
+  const require = createRequire(file);
+  if (process.env.SAFEPOINT_DEBUG !== undefined) {
+    // Stacks speak of the sources.
+    process.setSourceMapsEnabled(true);
+    require(file);
+    return;
+  }
   const kept = bytecodeFor(file, process.argv[2]);
   const cachedData = kept?.read();
-  const parameters = 'exports, require, module, __filename, __dirname';
-  const source = `(function (${parameters}) { ${readFileSync(file, 'utf8')}\n})`;
-  const script = new Script(source, { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
-  script.runInThisContext()({}, createRequire(file), {}, file, dirname(file));
+  const script = new Script(readFileSync(file, 'latin1'), {
+    filename: file,
+    ...(cachedData === undefined ? {} : { cachedData }),
+  });
+  (script.runInThisContext() as Program)({}, require, {}, file, dirname(file));
   if (kept === undefined || script.cachedDataRejected === false) return;
   // What was compiled by then is what a run needs.
   process.once('exit', (status) => {
@@ -47,4 +63,5 @@ function load(file: string): void {
 }
 
 setFlags();
-load(fileURLToPath(new URL('entry.cjs', import.meta.url)));
+const program = process.argv[2] === 'run' || process.argv[2] === 'exec' ? 'entry-run' : 'entry';
+load(fileURLToPath(new URL(`${program}.cjs`, import.meta.url)));

@@ -39,7 +39,10 @@ export const PROCESS_OUTPUT: Output = {
   out: (text) => writeAll(1, Buffer.from(text)),
   err: (text) => writeAll(2, Buffer.from(text)),
   guest: writeAll,
-  isTerminal: process.stderr.isTTY === true,
+  // Asked when it is wanted: Node makes the stream for it.
+  get isTerminal() {
+    return process.stderr.isTTY === true;
+  },
 };
 
 export const hex = (value: number): string => `0x${value.toString(16)}`;

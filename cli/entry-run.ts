@@ -1,0 +1,9 @@
+// The program behind the executable for `run` and `exec` (cli/bin.ts): what they need and no more, because what is loaded takes time.
+
+import { runCommandLine } from './command-line.ts';
+import { execCommand, runCommand } from './commands/run.ts';
+import { PROCESS_OUTPUT } from './output.ts';
+
+void runCommandLine([runCommand, execCommand], process.argv.slice(2), PROCESS_OUTPUT).then((status) => {
+  process.exitCode = status;
+});
