@@ -131,7 +131,7 @@ export class Memory {
    */
   constructor(options: { bigEndian: boolean; limit: number; size?: number }) {
     const pages = Math.floor(Math.min(options.size ?? SIZE_MAX, SIZE_MAX) / 65536);
-    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bigEndian = options.bigEndian;
     this.limit = options.limit;
     this.#swizzle = options.bigEndian ? 7 : 0;

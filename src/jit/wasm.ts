@@ -541,7 +541,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     s.name('e');
     s.name('m');
     s.u8(2);
-    s.u8(1);
+    s.u8(3);
     s.unsigned(parts.memoryPages);
     s.unsigned(parts.memoryPages);
     s.name('e');
