@@ -330,7 +330,8 @@ export class Process {
   /** Instruction count from which on another thread should wake, or run instead of the present one. */
   #nextTurn(): number {
     const { clock, sched } = this.kernel;
-    return Math.min(sched.contended ? sched.quantumEnd : Number.POSITIVE_INFINITY, clock.countAt(this.#nextDeadline()));
+    if (sched.contended) return sched.quantumEnd;
+    return Math.max(sched.quantumEnd, clock.countAt(this.#nextDeadline()));
   }
 
   /** Nothing can run: goes to the next deadline. @returns whether there is one. */

@@ -2,7 +2,8 @@
 //
 // Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
 // until it waits or yields, or another is ready when it has used its quantum; then the next ready thread runs. Threads become ready at
-// the end of the queue.
+// the end of the queue. One whose sleep is over waits for its turn as well: it interrupts nobody before the end of a quantum, which is
+// no later than Linux would mostly let it, and keeps Go's monitor, which sleeps for microseconds, from cutting up everything else.
 // With seed 0 the queue is served in order, every quantum is QUANTUM instructions long, and threads change where it costs little: at the
 // first switch point (`engine/switch-points.ts`) from there on, or SLACK instructions later where there is none. Any other seed draws
 // the length of each quantum from a range around that and the next thread from the whole queue, and threads change at exactly that
@@ -17,7 +18,7 @@ import type { Part } from './part.ts';
 import { Random } from './random.ts';
 
 /** Instructions that a thread may run before others get their turn. */
-export const QUANTUM = 20_000;
+export const QUANTUM = 100_000;
 /** How much later than it is due a change of threads may come. */
 const SLACK = 4096;
 const MAX_PASSED = 8;
