@@ -63,6 +63,8 @@ export class OutOfMemory extends Error {
 export interface PageSource {
   /** Protection bits of the mapping that holds `address`, or -1 where there is none. */
   protectionAt(address: number): number;
+  /** What a mapped page begins with, at most PAGE_SIZE bytes in guest order, zeros behind them; undefined where it is all zeros. */
+  contentsAt?(page: number): Uint8Array | undefined;
 }
 
 /** Told when a page that held decoded instructions is written, remapped or unmapped. */
@@ -92,6 +94,9 @@ export interface PageEvents {
 }
 
 const SIZE_MAX = 2 ** 32;
+
+/** The epoch of frames that hold what their mapping says, and are older than every snapshot: whatever comes after one copies them. */
+const AS_MAPPED = 0;
 
 export class Memory {
   readonly wasm: WebAssembly.Memory;
@@ -246,7 +251,7 @@ export class Memory {
       if (prot < 0) throw new GuestFault(address, access, 'unmapped');
       entry = (this.#zeroFrame << 8) | PRESENT | prot;
       this.#check(entry, address, access);
-      this.#setEntry(page, entry);
+      entry = this.#bringIn(page, entry);
       this.events.touched++;
     } else {
       this.#check(entry, address, access);
@@ -262,6 +267,20 @@ export class Memory {
     const base = (entry >>> 8) * PAGE_SIZE;
     if (access !== 'execute') this.#fillTlb(page, base, this.#writableAsItIs(entry));
     return base + (address % PAGE_SIZE);
+  }
+
+  /** Makes a page present. @param entry of a page of zeros @returns its entry */
+  #bringIn(page: number, entry: number): number {
+    const contents = this.#source.contentsAt?.(page * PAGE_SIZE);
+    let made = entry;
+    if (contents !== undefined) {
+      const frame = this.#allocateZeroed();
+      this.#copyIn(frame * PAGE_SIZE, contents);
+      this.#frameEpoch[frame] = AS_MAPPED;
+      made = (frame << 8) | (entry & 0xff);
+    }
+    this.#setEntry(page, made);
+    return made;
   }
 
   #check(entry: number, address: number, access: Access): void {
@@ -311,10 +330,8 @@ export class Memory {
 
   /** Forgets every translation. */
   flushTlb(): void {
-    for (let i = 0; i < TLB_ENTRIES; i++) {
-      const at = (TLB + i * TLB_ENTRY) >>> 2;
-      this.i32.fill(INVALID_TAG, at, at + 4);
-    }
+    // Addends that nothing leads to do no harm.
+    this.i32.fill(INVALID_TAG, TLB >>> 2, (TLB + TLB_ENTRIES * TLB_ENTRY) >>> 2);
   }
 
   #flushTlbWrites(): void {
@@ -449,8 +466,7 @@ export class Memory {
     if ((entry & PRESENT) === 0) {
       const prot = this.#source.protectionAt(address);
       if (prot < 0) throw new GuestFault(address, 'write', 'unmapped');
-      entry = (this.#zeroFrame << 8) | PRESENT | prot;
-      this.#setEntry(page, entry);
+      entry = this.#bringIn(page, (this.#zeroFrame << 8) | PRESENT | prot);
     }
     if ((entry & CODE) !== 0) {
       entry &= ~CODE;
@@ -535,7 +551,10 @@ export class Memory {
     return snapshot;
   }
 
-  /** Puts the memory back as it was at `snapshot`, which stays good for another time; later snapshots are dropped. */
+  /**
+   * Puts the memory back as it was at `snapshot`, which stays good for another time; later snapshots are dropped. The source is to say
+   * by now what was mapped then.
+   */
   restore(snapshot: MemorySnapshot): void {
     const index = this.#snapshots.indexOf(snapshot);
     if (index < 0) throw new Error('this snapshot has been dropped');
@@ -545,6 +564,7 @@ export class Memory {
         const leaf = this.#leaf(page, true)!;
         const now = leaf[page % LEAF]!;
         if (now === old) continue;
+        if (old === 0 && this.#stays(page, now)) continue;
         if ((now & PRESENT) !== 0 && now >>> 8 !== old >>> 8 && this.#frameEpoch[now >>> 8]! >= undone.epoch) {
           this.#freeFrame(now >>> 8);
         }
@@ -560,6 +580,13 @@ export class Memory {
     }
     this.#privateFrom = snapshot.epoch;
     this.#flushTlbWrites();
+  }
+
+  /** Whether a page that was first accessed since may stay, code that came from it included: it is what it would be found as again. */
+  #stays(page: number, entry: number): boolean {
+    if ((entry & PRESENT) === 0 || this.#frameEpoch[entry >>> 8] !== AS_MAPPED) return false;
+    const address = page * PAGE_SIZE;
+    return (entry & PROT) === this.#source.protectionAt(address) && this.#source.contentsAt?.(address) !== undefined;
   }
 
   /** Forgets a snapshot; what only it needed goes to the one before it, or is freed. */

@@ -198,6 +198,7 @@ export class Kernel {
 
   /** Goes back to a snapshot, which stays good. Tasks are new objects afterwards: find them by tid. */
   restore(snapshot: KernelSnapshot): void {
+    for (const [i, part] of this.#parts.entries()) part.restore(snapshot.parts[i]);
     this.memory.restore(snapshot.memory);
     this.machine.state.load(snapshot.registers);
     this.machine.instructions = snapshot.instructions;
@@ -207,7 +208,6 @@ export class Kernel {
     this.#sequence = snapshot.sequence;
     this.exit = snapshot.exit;
     this.misc = snapshot.misc;
-    for (const [i, part] of this.#parts.entries()) part.restore(snapshot.parts[i]);
   }
 
   /** Forgets a snapshot: the memory it holds is given back. */

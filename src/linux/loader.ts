@@ -115,7 +115,7 @@ function pieBase(kernel: Kernel, elf: Elf): number {
 }
 
 function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): void {
-  const { mm, memory } = kernel;
+  const { mm } = kernel;
   const start = pageFloor(base + segment.vaddr);
   const end = pageCeil(base + segment.vaddr + segment.memsz);
   if (end > mm.taskSize)
@@ -123,6 +123,9 @@ function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): v
   const skew = segment.vaddr % PAGE_SIZE;
   if (segment.offset % PAGE_SIZE !== skew && segment.filesz > 0)
     throw new LoaderError('a segment is not aligned in the file as in memory; link the program again');
+  // The file's pages are mapped whole: what lies around the segment in the file shows, except after a bss begins.
+  const fileEnd = segment.offset + segment.filesz;
+  const to = segment.memsz > segment.filesz ? fileEnd : Math.min(pageCeil(fileEnd), elf.bytes.length);
   // Segments may share a page: the later one's protection wins, and the earlier one's bytes stay, being the same page of the file.
   const mapped = mm.map({
     address: start,
@@ -130,14 +133,10 @@ function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): v
     prot: protOf(segment),
     fixed: 'replace',
     name: '',
+    ...(segment.filesz === 0 ? {} : { image: elf.bytes.subarray(segment.offset - skew, to) }),
   });
   if (typeof mapped === 'string')
     throw new LoaderError(`a segment cannot be mapped at 0x${start.toString(16)} (${mapped}); link the program higher`);
-  if (segment.filesz === 0) return;
-  // The file's pages are mapped whole: what lies around the segment in the file shows, except after a bss begins.
-  const fileEnd = segment.offset + segment.filesz;
-  const to = segment.memsz > segment.filesz ? fileEnd : Math.min(pageCeil(fileEnd), elf.bytes.length);
-  memory.write(start, elf.bytes.subarray(segment.offset - skew, to), true);
 }
 
 /** Strings, auxiliary vector, environment, arguments (create_elf_tables). */

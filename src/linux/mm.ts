@@ -16,7 +16,9 @@ export interface Vma {
   /** As /proc/self/maps names it: `[stack]`, a path, or nothing. */
   readonly name: string;
   readonly file: Mappable | undefined;
-  /** Offset of `start` in the file. */
+  /** The part of the program's file that is mapped here. Its pages come in when they are first accessed. */
+  readonly image: Uint8Array | undefined;
+  /** Offset of `start` in the file, or in the image. */
   readonly offset: number;
 }
 
@@ -87,6 +89,13 @@ export class AddressSpace implements PageSource, Part<Saved> {
     return vma === undefined ? -1 : hardwareProt(vma.prot);
   }
 
+  contentsAt(page: number): Uint8Array | undefined {
+    const vma = this.find(page);
+    if (vma?.image === undefined) return undefined;
+    const offset = vma.offset + page - vma.start;
+    return offset < vma.image.length ? vma.image.subarray(offset, offset + PAGE_SIZE) : undefined;
+  }
+
   /** Whether nothing is mapped in a range. */
   isFree(start: number, end: number): boolean {
     const next = this.#vmas[this.#indexAfter(start)];
@@ -141,6 +150,7 @@ export class AddressSpace implements PageSource, Part<Saved> {
     readonly shared?: boolean;
     readonly name?: string;
     readonly file?: Mappable;
+    readonly image?: Uint8Array;
     readonly offset?: number;
   }): number | ErrnoName {
     if (!(options.length > 0)) return 'EINVAL';
@@ -165,6 +175,7 @@ export class AddressSpace implements PageSource, Part<Saved> {
       shared: options.shared ?? false,
       name: options.name ?? options.file?.path ?? '',
       file: options.file,
+      image: options.image,
       offset: options.offset ?? 0,
     };
     this.#replace(start, start + length, [vma]);
@@ -294,7 +305,7 @@ export class AddressSpace implements PageSource, Part<Saved> {
     this.#memory.protect(start, oldEnd - start, PROT_READ);
     const copied = Math.min(length, oldEnd - start);
     for (let at = 0; at < copied; at += PAGE_SIZE)
-      if (this.#memory.present(start + at))
+      if (vma.image !== undefined || this.#memory.present(start + at))
         this.#memory.write(target + at, this.#memory.read(start + at, PAGE_SIZE), true);
     this.#memory.protect(target, length, hardwareProt(prot));
     this.unmap(start, oldEnd - start);
@@ -350,7 +361,8 @@ const mergeable = (a: Vma, b: Vma): boolean =>
   a.shared === b.shared &&
   a.name === b.name &&
   a.file === b.file &&
-  (a.file === undefined || a.offset + a.end - a.start === b.offset);
+  a.image === b.image &&
+  ((a.file === undefined && a.image === undefined) || a.offset + a.end - a.start === b.offset);
 
 const heapVma = (start: number, end: number): Vma => ({
   start,
@@ -359,5 +371,6 @@ const heapVma = (start: number, end: number): Vma => ({
   shared: false,
   name: '[heap]',
   file: undefined,
+  image: undefined,
   offset: 0,
 });

@@ -112,6 +112,61 @@ describe.each([false, true])('memory, big-endian %s', (bigEndian) => {
     expect(memory.residentBytes).toBe(4096);
   });
 
+  describe('a page that begins with contents', () => {
+    const contents = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+    let told: number[];
+    beforeEach(() => {
+      told = [];
+      prot.set(7, RW | PROT_EXEC);
+      memory.setSource({
+        protectionAt: (address) => prot.get(Math.floor(address / 4096)) ?? -1,
+        contentsAt: (at) => (at === page(7) ? contents : undefined),
+      });
+      memory.setCodeListener((changed) => told.push(changed));
+    });
+
+    it('has them, and zeros behind them, whoever accesses it first', () => {
+      expect(memory.residentBytes).toBe(0);
+      expect([...memory.read(page(7), 9)]).toEqual([...contents, 0]);
+      memory.discard(page(7), 4096);
+      memory.write(page(7) + 2, Uint8Array.of(0xff), true);
+      expect([...memory.read(page(7), 9)]).toEqual([1, 2, 0xff, 4, 5, 6, 7, 8, 0]);
+      expect([...contents]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    });
+
+    it('has them again after it was written and a snapshot restored, and after it was discarded', () => {
+      const snapshot = memory.snapshot();
+      memory.writeU8(page(7), 0xee);
+      memory.restore(snapshot);
+      expect(memory.readU8(page(7))).toBe(1);
+      memory.writeU8(page(7), 0xdd);
+      memory.discard(page(7), 4096);
+      expect(memory.readU8(page(7))).toBe(1);
+    });
+
+    it('keeps the code that came from it since a snapshot when that is restored, unless it was written', () => {
+      const snapshot = memory.snapshot();
+      expect([...memory.codePage(page(7)).subarray(0, 8)]).toEqual([...contents]);
+      memory.restore(snapshot);
+      expect(memory.holdsCode(page(7))).toBe(true);
+      expect(told).toEqual([]);
+      memory.writeU8(page(7), 0xee);
+      expect(told).toEqual([7]);
+      memory.restore(snapshot);
+      expect(memory.readU8(page(7))).toBe(1);
+    });
+
+    it('has the protection that it had, when a snapshot is restored', () => {
+      const snapshot = memory.snapshot();
+      prot.set(7, PROT_READ);
+      memory.readU8(page(7));
+      prot.set(7, RW);
+      memory.restore(snapshot);
+      memory.writeU8(page(7), 9);
+      expect(memory.readU8(page(7))).toBe(9);
+    });
+  });
+
   it('hands out frames that were freed as zeros', () => {
     memory.writeU32(page(1), 0xffffffff);
     memory.discard(page(1), 4096);

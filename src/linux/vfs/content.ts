@@ -57,9 +57,13 @@ export function emptyContent(): Content {
   return { size: 0, pages: new Pages() };
 }
 
+/** The content of a file that has these bytes, which are not copied, and must not be changed. */
 export function contentOf(bytes: Uint8Array): Content {
   const content = emptyContent();
-  writeContent(content, 0, bytes);
+  const whole = bytes.length - (bytes.length % CHUNK);
+  for (let at = 0; at < whole; at += CHUNK) content.pages.set(at / CHUNK, bytes.subarray(at, at + CHUNK));
+  content.size = whole;
+  writeContent(content, whole, bytes.subarray(whole));
   return content;
 }
 
