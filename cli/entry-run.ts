@@ -5,5 +5,6 @@ import { execCommand, runCommand } from './commands/run.ts';
 import { PROCESS_OUTPUT } from './output.ts';
 
 void runCommandLine([runCommand, execCommand], process.argv.slice(2), PROCESS_OUTPUT).then((status) => {
-  process.exitCode = status;
+  // All is written: ended so, Node takes nothing apart.
+  process.exit(status);
 });

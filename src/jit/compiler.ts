@@ -2,6 +2,7 @@
 
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
+import { hostMilliseconds } from '../engine/host-clock.ts';
 import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
@@ -106,7 +107,7 @@ class JitCompiler implements Compiler {
   #news = false;
   /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
-  readonly #began = performance.now();
+  readonly #began = hostMilliseconds();
 
   constructor(parts: CompilerParts, options: CompilerOptions) {
     this.#parts = parts;
@@ -154,7 +155,7 @@ class JitCompiler implements Compiler {
   /** Makes what computes flags, for all recipes that there are by now. */
   #makeSettler(): void {
     const { isa, flags } = this.#parts;
-    const began = performance.now();
+    const began = hostMilliseconds();
     const firstSlot = this.#modules.slots;
     const bytes = settlerModule(isa, this.#memoryPages, firstSlot, flags.lists());
     this.#modules.add({ bytes, firstSlot, slots: 1, instructions: 0 });
@@ -162,7 +163,7 @@ class JitCompiler implements Compiler {
     this.#useSettler();
     flags.followed = 0;
     this.#news = true;
-    this.stats.milliseconds += performance.now() - began;
+    this.stats.milliseconds += hostMilliseconds() - began;
   }
 
   #useSettler(): void {
@@ -236,13 +237,13 @@ class JitCompiler implements Compiler {
     const { variant } = this.#watch;
     this.#variant = variant;
     if (variant === undefined) return;
-    const began = performance.now();
+    const began = hostMilliseconds();
     const image = store.load(this.#variantName(variant));
     if (image !== undefined && image.held > this.#held) {
       if (this.#held > 0) this.flush();
       this.#adopt(image);
     }
-    this.stats.milliseconds += performance.now() - began;
+    this.stats.milliseconds += hostMilliseconds() - began;
   }
 
   /** The layout of the one memory is part of all code. */
@@ -280,7 +281,7 @@ class JitCompiler implements Compiler {
   /** Makes the module of a slot, unless it is there; whether it can be made. */
   #awake(slot: number): boolean {
     if (!this.#modules.sleeps(slot)) return true;
-    const began = performance.now();
+    const began = hostMilliseconds();
     try {
       this.#modules.awake(slot);
       return true;
@@ -288,7 +289,7 @@ class JitCompiler implements Compiler {
       if (!(error instanceof CodeDamaged)) throw error;
       return false;
     } finally {
-      this.stats.milliseconds += performance.now() - began;
+      this.stats.milliseconds += hostMilliseconds() - began;
     }
   }
 
@@ -304,9 +305,9 @@ class JitCompiler implements Compiler {
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
     if (this.#damaged) this.#dropDamaged();
-    const time = performance.now() - this.#began;
+    const time = hostMilliseconds() - this.#began;
     const { restArrivals, restShare, nativeShare, keepLeast } = this.#policy;
-    const until = (share: number): number => performance.now() + Math.max(time * share, keepLeast);
+    const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     const inUse = this.#entries.slots().add(this.#settler);
@@ -514,7 +515,7 @@ class JitCompiler implements Compiler {
 
   /** Compiles the functions of some addresses and those that they call, in modules of a certain size, `until` it is so late. */
   #compile(pcs: readonly number[], until = Number.POSITIVE_INFINITY): void {
-    const began = performance.now();
+    const began = hostMilliseconds();
     if (this.#held > this.#policy.cacheInstructions) this.flush();
     /** By start of the function: it may have been arrived at in its middle, in several places, and call itself. */
     const wanted = new Map<number, { readonly extent: Extent; readonly pcs: number[] }>();
@@ -537,11 +538,11 @@ class JitCompiler implements Compiler {
         if (!this.#build(plans)) break;
         plans = [];
         size = 0;
-        if (performance.now() > until) break;
+        if (hostMilliseconds() > until) break;
       } else for (const callee of this.#callees(made)) if (!wanted.has(this.#extentOf(callee).start)) want(callee);
     }
     this.#build(plans);
-    this.stats.milliseconds += performance.now() - began;
+    this.stats.milliseconds += hostMilliseconds() - began;
   }
 
   /** Makes a module of some units; whether there was room. */

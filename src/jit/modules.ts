@@ -1,6 +1,7 @@
 // The modules of compiled code: which slots of the table each fills, those of another run of which nothing has been wanted yet, and the
 // host's own machine code of them.
 
+import { hostMilliseconds } from '../engine/host-clock.ts';
 import type { CodeModule, CodeStore } from './image.ts';
 
 /** What modules are instantiated with. */
@@ -108,7 +109,7 @@ export class Modules {
     let news = false;
     for (const held of this.#used(inUse)) {
       if (held.asleep || held.module.optimised) continue;
-      if (performance.now() > until) break;
+      if (hostMilliseconds() > until) break;
       const optimised = native.of(held.module.bytes);
       if (optimised === undefined) break;
       const { bytes, firstSlot, slots, instructions } = held.module;
