@@ -43,7 +43,10 @@ export const JUMP_ENTRY = 16;
 /** Compiled code's link cells: table slot (4, negative while nothing is compiled) and entry number (4) of a known address. */
 export const CELLS = 0x50000;
 export const CELL_SIZE = 8;
-export const CELLS_END = 0xa0000;
+export const CELLS_END = 0x90000;
+/** i32 for each slot of the table: how often control came by in a unit that is short. */
+export const VISITS = 0x90000;
+export const VISITS_END = 0xa0000;
 /** i32 for each address that has ever been a breakpoint: whether compiled code is to stop before it now. */
 export const STOPS = 0xa0000;
 export const STOPS_END = 0xa4000;

@@ -3,7 +3,17 @@
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
-import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
+import {
+  BLOCK_SIZE,
+  FLAGS_SETTLER,
+  LEFT_FLAG,
+  PAGE_SIZE,
+  REMAINING,
+  STRETCH_END,
+  VISITS,
+  VISITS_END,
+  WINDOW,
+} from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
@@ -19,7 +29,7 @@ import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
 import { settlerModule } from './settler.ts';
 import { helperType } from './support.ts';
-import { UNIT_TYPE, Unit } from './unit.ts';
+import { UNIT_TYPE, Unit, type Visits } from './unit.ts';
 import { Usages } from './usage.ts';
 import { assemble } from './wasm.ts';
 import { CacheFull, Watch } from './watch.ts';
@@ -61,7 +71,27 @@ interface Known {
   readonly jumps: Map<number, number>;
   /** How often it was compiled. */
   compiled: number;
+  /** Its code is to be fast from now on, instead of short. */
+  fast: boolean;
+  /** How often the host was told of visits to its code while that was short. */
+  visited: number;
 }
+
+const known = (also: readonly number[], fast: boolean): Known => ({
+  also: [...also],
+  jumps: new Map(),
+  compiled: 0,
+  fast,
+  visited: 0,
+});
+
+/** By how many times what is told of once is told of at once. */
+const VISITED_URGENT = 8;
+/** The start of the function in a slot that holds none. */
+const NO_FUNCTION = -1;
+
+/** What is to be compiled, by start of the function: where it was arrived at. */
+type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[] }>;
 
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
@@ -86,6 +116,11 @@ class JitCompiler implements Compiler {
   readonly #entries: Entries;
   /** What is known of the functions that were compiled, by start. */
   readonly #units = new Map<number, Known>();
+  /** By slot: where the function begins that is in it. */
+  #starts: number[] = [];
+  /** Starts of functions that were visited often, and are to become fast. */
+  #visited: number[] = [];
+  #visitedUrgently = false;
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -127,7 +162,14 @@ class JitCompiler implements Compiler {
   #hostSide(): HostSide {
     if (this.#host === undefined) {
       const { memory, isa } = this.#parts;
-      const own = helpers(isa.variant, memory, this.stats.misses, this.#settle, (n) => this.#watch.tell(n));
+      const own = helpers(
+        isa.variant,
+        memory,
+        this.stats.misses,
+        this.#settle,
+        (n) => this.#watch.tell(n),
+        this.#visit,
+      );
       this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports);
     }
     return this.#host;
@@ -179,6 +221,7 @@ class JitCompiler implements Compiler {
     const { memory, state, now } = this.#parts;
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
+    if (this.#visitedUrgently || this.#visited.length >= this.#policy.visitedBatch) this.#makeFast();
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
@@ -271,8 +314,9 @@ class JitCompiler implements Compiler {
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
     this.#coverage.adopt(image.blocks, image.blockSizes);
-    for (const { start, also } of image.functions)
-      this.#units.set(start, { also: [...also], jumps: new Map(), compiled: 0 });
+    for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast));
+    this.#starts = [...image.starts];
+    this.#parts.memory.i32.fill(0, VISITS >>> 2, VISITS_END >>> 2);
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
     this.#entries.adopt(image);
     this.#news = false;
@@ -306,8 +350,9 @@ class JitCompiler implements Compiler {
     if (store === undefined || variant === undefined) return;
     if (this.#damaged) this.#dropDamaged();
     const time = hostMilliseconds() - this.#began;
-    const { restArrivals, restShare, nativeShare, keepLeast } = this.#policy;
+    const { restArrivals, restVisits, restShare, nativeShare, keepLeast } = this.#policy;
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
+    this.#makeFast(until(restShare), restVisits);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     const inUse = this.#entries.slots().add(this.#settler);
@@ -348,7 +393,8 @@ class JitCompiler implements Compiler {
       exitsUndone: exits.undone,
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
-      functions: [...this.#units].map(([start, { also }]) => ({ start, also })),
+      functions: [...this.#units].map(([start, { also, fast }]) => ({ start, also, fast })),
+      starts: Float64Array.from({ length: this.#modules.slots }, (_, slot) => this.#starts[slot] ?? NO_FUNCTION),
       pages: Float64Array.from(pages),
       pageBytes: Buffer.concat(pages.map((page) => code.pageBytes(page * PAGE_SIZE))),
       flags: flags.numbered(),
@@ -436,6 +482,9 @@ class JitCompiler implements Compiler {
     this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
+    this.#starts = [];
+    this.#visited = [];
+    this.#visitedUrgently = false;
     this.#units.clear();
     this.#pages.clear();
     this.#coverage.clear();
@@ -463,7 +512,7 @@ class JitCompiler implements Compiler {
     const { code, isa } = this.#parts;
     let unit = this.#units.get(start);
     if (unit === undefined) {
-      unit = { also: [], jumps: new Map(), compiled: 0 };
+      unit = known([], this.#policy.visits === 0);
       this.#units.set(start, unit);
     }
     if (unit.compiled >= this.#policy.maxCompilations) return undefined;
@@ -518,7 +567,7 @@ class JitCompiler implements Compiler {
     const began = hostMilliseconds();
     if (this.#held > this.#policy.cacheInstructions) this.flush();
     /** By start of the function: it may have been arrived at in its middle, in several places, and call itself. */
-    const wanted = new Map<number, { readonly extent: Extent; readonly pcs: number[] }>();
+    const wanted: Wanted = new Map();
     const want = (pc: number): void => {
       const { start, extent } = this.#extentOf(pc);
       const found = wanted.get(start);
@@ -526,6 +575,12 @@ class JitCompiler implements Compiler {
       else found.pcs.push(pc);
     };
     for (const pc of pcs) if (!this.#entries.has(pc)) want(pc);
+    this.#compileWanted(wanted, want, until);
+    this.stats.milliseconds += hostMilliseconds() - began;
+  }
+
+  /** Compiles functions, and what `want` adds to them meanwhile. */
+  #compileWanted(wanted: Wanted, want: (pc: number) => void, until: number): void {
     let plans: Plan[] = [];
     let size = 0;
     // A map is gone through in the order of insertion, with what is inserted meanwhile.
@@ -542,6 +597,38 @@ class JitCompiler implements Compiler {
       } else for (const callee of this.#callees(made)) if (!wanted.has(this.#extentOf(callee).start)) want(callee);
     }
     this.#build(plans);
+  }
+
+  /** Compiled code tells of a function whose code is short that control comes there often. */
+  readonly #visit = (slot: number): void => {
+    const start = this.#starts[slot];
+    const unit = start === undefined ? undefined : this.#units.get(start);
+    if (unit === undefined || unit.fast) return;
+    if (unit.visited++ === 0) this.#visited.push(start!);
+    this.#visitedUrgently ||= unit.visited === VISITED_URGENT;
+  };
+
+  /** Compiles what was visited often again, `until` it is so late; with `least`, all that was visited so often. */
+  #makeFast(until = Number.POSITIVE_INFINITY, least?: number): void {
+    const began = hostMilliseconds();
+    const starts = new Set(this.#visited);
+    if (least !== undefined) {
+      const { i32 } = this.#parts.memory;
+      for (const [slot, start] of this.#starts.entries())
+        if (start !== NO_FUNCTION && i32[(VISITS >>> 2) + slot]! >= least) starts.add(start);
+    }
+    this.#visited = [];
+    this.#visitedUrgently = false;
+    const wanted: Wanted = new Map();
+    for (const start of starts) {
+      const unit = this.#units.get(start);
+      if (unit === undefined || unit.fast) continue;
+      unit.fast = true;
+      const pcs = this.#entries.of((slot) => this.#starts[slot] === start);
+      wanted.set(start, { extent: this.#extentOf(start).extent, pcs });
+    }
+    if (wanted.size === 0) return;
+    this.#compileWanted(wanted, () => undefined, until);
     this.stats.milliseconds += hostMilliseconds() - began;
   }
 
@@ -559,17 +646,26 @@ class JitCompiler implements Compiler {
     }
   }
 
+  /** How the unit in a slot counts visits: not at all where it is to be fast. @throws CacheFull */
+  #visitsOf({ start }: Plan, slot: number): Visits | undefined {
+    if (this.#units.get(start)?.fast === true) return undefined;
+    const at = VISITS + 4 * slot;
+    if (at >= VISITS_END) throw new CacheFull('counts of visits');
+    this.#parts.memory.i32[at >>> 2] = 0;
+    return { at, every: this.#policy.visits, unit: slot };
+  }
+
   #makeModule(plans: readonly Plan[]): void {
     const { isa } = this.#parts;
     const links = {
       cell: (pc: number) => this.#entries.cell(pc),
       exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
     };
-    const bodies = plans.map((p) => ({
-      type: UNIT_TYPE,
-      body: new Unit(isa, this.#usages, p, links, this.#watch).emit(),
-    }));
     const firstSlot = this.#modules.slots;
+    const bodies = plans.map((p, i) => ({
+      type: UNIT_TYPE,
+      body: new Unit(isa, this.#usages, p, links, this.#watch, this.#visitsOf(p, firstSlot + i)).emit(),
+    }));
     const bytes = assemble({
       types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
       functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
@@ -581,6 +677,7 @@ class JitCompiler implements Compiler {
     this.#modules.add({ bytes, firstSlot, slots: plans.length, instructions });
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
+      this.#starts[slot] = p.start;
       for (const [k, pc] of p.entries.entries()) {
         this.#entries.add(pc, { slot, number: k + 1 });
       }

@@ -24,6 +24,8 @@ export class DataFlow {
   readonly #plan: Plan;
   readonly #usages: Usages;
   readonly #stops: (pc: number) => boolean;
+  /** Registers that have no locals: they never differ, and are always read. */
+  readonly #inState: RegisterSet;
   readonly #index: ReadonlyMap<number, number>;
   /** Of what the unit sets: the plain registers, the recipe for the flags, the flags. */
   readonly #plain = new RegisterSet();
@@ -34,11 +36,15 @@ export class DataFlow {
   readonly #stubsByHash = new Map<number, number[]>();
   readonly #sequences = new Map<Block, Executed[]>();
 
-  /** @param stops whether the unit may be left before the instruction at `pc` whatever that does */
-  constructor(plan: Plan, usages: Usages, stops: (pc: number) => boolean) {
+  /**
+   * @param stops whether the unit may be left before the instruction at `pc` whatever that does
+   * @param inState the registers that have no locals
+   */
+  constructor(plan: Plan, usages: Usages, stops: (pc: number) => boolean, inState: RegisterSet) {
     this.#plan = plan;
     this.#usages = usages;
     this.#stops = stops;
+    this.#inState = inState;
     this.#index = new Map(plan.blocks.map((b, i) => [b.pc, i]));
     this.dirty = plan.blocks.map(() => new RegisterSet());
     this.live = plan.blocks.map(() => new RegisterSet());
@@ -86,6 +92,7 @@ export class DataFlow {
       return all;
     });
     for (const all of sets) this.#plain.addAll(all);
+    this.#plain.removeAll(this.#inState);
     this.#plain.removeAll(this.#usages.flagSet);
     this.#plain.removeAll(this.#usages.recipeSet);
     this.#recipe.addAll(this.#usages.recipeSet);
@@ -168,8 +175,15 @@ export class DataFlow {
   /** What may differ from the state block at a block's end. */
   #dirtyAtEnd(i: number): RegisterSet {
     const dirty = this.dirty[i]!.copy();
-    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) applyDirt(dirty, usage);
+    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) this.applyDirt(dirty, usage);
     return dirty;
+  }
+
+  /** What an instruction changes of what is dirty. */
+  applyDirt(dirty: RegisterSet, usage: Usage): void {
+    dirty.removeAll(usage.cleans);
+    dirty.addAll(usage.dirties);
+    dirty.removeAll(this.#inState);
   }
 
   #liveAfter(i: number): RegisterSet {
@@ -209,10 +223,11 @@ export class DataFlow {
     for (let k = 0; k < sequence.length; k++) {
       const { usage, mayExit } = sequence[k]!;
       if (mayExit) stubs[k] = this.stubFor(dirty);
-      applyDirt(dirty, usage);
+      this.applyDirt(dirty, usage);
     }
     for (let k = sequence.length - 1; k >= 0; k--) {
       const { usage, maySkip } = sequence[k]!;
+      live.addAll(this.#inState);
       needs?.push(this.#usages.needed(usage.list, live));
       const after = maySkip ? live.copy() : undefined;
       this.#usages.before(usage, live);
@@ -220,10 +235,4 @@ export class DataFlow {
       if (stubs[k]! >= 0) live.addAll(this.stubSet(stubs[k]!));
     }
   }
-}
-
-/** What an instruction changes of what is dirty. */
-export function applyDirt(dirty: RegisterSet, usage: Usage): void {
-  dirty.removeAll(usage.cleans);
-  dirty.addAll(usage.dirties);
 }

@@ -58,6 +58,11 @@ export class Entries {
     return new Set([...this.#byPc.values()].map(({ slot }) => slot));
   }
 
+  /** Addresses of those in some slots. */
+  of(isIn: (slot: number) => boolean): number[] {
+    return [...this.#byPc].flatMap(([pc, { slot }]) => (isIn(slot) ? [pc] : []));
+  }
+
   /** Adds one, or puts it in the place of another. */
   add(pc: number, entry: Entry): void {
     this.#byPc.set(pc, entry);

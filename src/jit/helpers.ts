@@ -13,6 +13,7 @@ export const HELPERS = [
   'flags',
   'settle',
   'tell',
+  'visited',
 ] as const;
 export type Helper = (typeof HELPERS)[number];
 export const HELPER: Readonly<Record<Helper, number>> = {
@@ -27,4 +28,5 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   flags: 8,
   settle: 9,
   tell: 10,
+  visited: 11,
 };

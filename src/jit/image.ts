@@ -47,8 +47,10 @@ export interface CodeImage extends EntryImage {
   /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;
-  /** Of each function that was compiled: its start and at which addresses it is to be entered besides. */
-  readonly functions: readonly { readonly start: number; readonly also: readonly number[] }[];
+  /** Of each function that was compiled: its start, at which addresses it is to be entered besides, and whether it is to be fast. */
+  readonly functions: readonly { readonly start: number; readonly also: readonly number[]; readonly fast: boolean }[];
+  /** By slot: the start of the function in it, or a negative number. */
+  readonly starts: Float64Array;
   /** Pages that the code was compiled from, by number, and their bytes, one after the other. */
   readonly pages: Float64Array;
   readonly pageBytes: Uint8Array;

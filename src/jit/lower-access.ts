@@ -73,6 +73,10 @@ export class AccessLowering {
   load(uop: Load, member: Member | undefined): void {
     const code = this.#code;
     const type = valueType(uop.type);
+    if (!this.#s.fast) {
+      this.#outOfLine(uop, type, (address) => this.#missedLoad(uop, address));
+      return;
+    }
     if (member !== undefined && this.#grouped(member)) {
       this.#member(uop, member, type, undefined);
       return;
@@ -102,6 +106,10 @@ export class AccessLowering {
   /** @param value the local that has it */
   store(uop: Store, member: Member | undefined, value: number): void {
     const code = this.#code;
+    if (!this.#s.fast) {
+      this.#outOfLine(uop, VOID, (address) => this.#missedStore(uop, address, value));
+      return;
+    }
     if (member !== undefined && this.#grouped(member)) {
       this.#member(uop, member, VOID, value);
       return;
@@ -123,6 +131,26 @@ export class AccessLowering {
     if (uop.when !== undefined) code.end();
     code.release(this.#addressType, address);
     code.release(I32, entry);
+  }
+
+  /** An access of code that is to be short. */
+  #outOfLine(uop: Load | Store, type: number, access: (address: number) => void): void {
+    const code = this.#code;
+    if (uop.when !== undefined) {
+      this.#push(uop.when);
+      code.if(type);
+    }
+    const address = code.borrow(this.#addressType);
+    this.#push(uop.address);
+    code.set(address);
+    access(address);
+    code.release(this.#addressType, address);
+    if (uop.when === undefined) return;
+    if (uop.op === 'load') {
+      code.else();
+      this.#zero(uop.type);
+    }
+    code.end();
   }
 
   // Groups

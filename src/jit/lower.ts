@@ -1,7 +1,7 @@
 // The second and last meaning of the vocabulary: each operation as WebAssembly. The first is the evaluator's (src/engine/evaluate.ts).
 //
 // A temporary is emitted where it is used when it is used once, so that expressions nest; else it goes through a local. Registers are
-// locals too, so a `get` costs nothing; where a register is set while an older `get` of it is still to be used, that value is
+// mostly locals too, so a `get` costs nothing; where a register is set while an older `get` of it is still to be used, that value is
 // put aside first.
 
 import type { BinaryName, CompareName } from '../../isa/dsl/effects.ts';
@@ -32,8 +32,13 @@ type Store = Extract<Uop, { op: 'store' }>;
 export interface Surroundings {
   readonly code: Code;
   readonly variant: Variant;
-  /** The local that holds a register. */
-  local(register: Register): number;
+  /** Whether registers live in locals, and accesses look into the TLB in line; if not, code is to be short. */
+  readonly fast: boolean;
+  /** Pushes a register's value. */
+  pushRegister(register: Register): void;
+  /** Sets a register to the value that is pushed between these two. */
+  beginSet(register: Register): void;
+  endSet(register: Register): void;
   /** Emits leaving to the evaluator at the current instruction, which has changed nothing yet. */
   leave(): void;
   /** Pushes the number of instructions executed before the current one, an i64. */
@@ -180,7 +185,7 @@ export class Lowering {
       return;
     }
     const uop = this.#definitions[temp]!;
-    if (uop.op === 'get') code.get(this.#s.local(uop.register));
+    if (uop.op === 'get') this.#s.pushRegister(uop.register);
     else this.#expression(uop);
   }
 
@@ -215,18 +220,17 @@ export class Lowering {
   }
 
   #set(register: Register, value: number, position: number): void {
-    const code = this.#code;
-    const local = this.#s.local(register);
+    this.#s.beginSet(register);
     this.push(value);
     for (let i = 0; i < position; i++) {
       const uop = this.#list.ops[i]!;
       if (uop.op !== 'get' || uop.register !== register) continue;
       if (this.#uses[uop.dst]! <= 0 || this.#locals[uop.dst]! >= 0 || this.#definitions[uop.dst] === undefined)
         continue;
-      code.get(local);
+      this.#s.pushRegister(register);
       this.#keep(uop.dst);
     }
-    code.set(local);
+    this.#s.endSet(register);
   }
 
   #trap(uop: Extract<Uop, { op: 'trap' }>): void {
@@ -267,7 +271,7 @@ export class Lowering {
         return;
       }
       case 'get':
-        code.get(this.#s.local(uop.register));
+        this.#s.pushRegister(uop.register);
         return;
       case 'cycles':
         this.#s.cycles();

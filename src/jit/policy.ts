@@ -15,6 +15,12 @@ export interface Policy {
   readonly batchInstructions: number;
   /** How far from an address its function may reach where no table tells, in bytes. */
   readonly reach: number;
+  /** Visits by which a function whose code is short is compiled again, to be fast: a power of two, or 0 where all code is fast. */
+  readonly visits: number;
+  /** Functions with so many visits by which that is done at once; eight times as many of a single one do as well. */
+  readonly visitedBatch: number;
+  /** Visits by which it is done when the run is over. */
+  readonly restVisits: number;
   /** Jumps from compiled code to an address in a compiled function by which it becomes an entry; four times as many, and it is done at once. */
   readonly jumpThreshold: number;
   /** How often a function may be compiled: again for each part of it that proves hot later. */
@@ -47,6 +53,9 @@ export const POLICY: Policy = {
   alongThreshold: 50,
   batchInstructions: 4000,
   reach: 0x8000,
+  visits: 2048,
+  visitedBatch: 12,
+  restVisits: 512,
   jumpThreshold: 100,
   maxCompilations: 24,
   prunings: 6,

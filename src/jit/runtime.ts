@@ -20,6 +20,7 @@ export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   flags: { parameters: [], results: [] },
   settle: { parameters: [], results: [] },
   tell: { parameters: [I32], results: [] },
+  visited: { parameters: [I32], results: [] },
 };
 
 /** Counts of what went out of line. */
@@ -31,7 +32,7 @@ export interface MissCounts {
 /**
  * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
  * execute the instruction: it faults, or it changes code. `settle` computes flags that were put off (`flags` those that compiled code does
- * not), `tell` tells the observer.
+ * not), `tell` tells the observer, `visited` the policy of a unit that is short.
  */
 export function helpers(
   variant: Variant,
@@ -39,6 +40,7 @@ export function helpers(
   counts: MissCounts,
   settle: () => void,
   tell: (number: number) => void,
+  visited: (unit: number) => void,
 ): Readonly<Record<Helper, unknown>> {
   const { u8, i32 } = memory;
   const rule = variant.nan;
@@ -108,5 +110,6 @@ export function helpers(
     flags: settle,
     settle,
     tell,
+    visited,
   };
 }

@@ -23,6 +23,7 @@ export const SETTLER_TYPE: FunctionType = { parameters: [], results: [] };
 class Settling implements Surroundings {
   readonly code = new Code(0);
   readonly variant: Variant;
+  readonly fast = true;
   readonly #kind: number;
   readonly #lowering: Lowering;
   /** Registers of the present recipe, by where they are: those of different operations are not the same objects. */
@@ -34,8 +35,20 @@ class Settling implements Surroundings {
     this.#lowering = new Lowering(this);
   }
 
-  local(register: Register): number {
+  #local(register: Register): number {
     return this.#registers.get(register.offset)!.local;
+  }
+
+  pushRegister(register: Register): void {
+    this.code.get(this.#local(register));
+  }
+
+  beginSet(): void {
+    // The value comes first.
+  }
+
+  endSet(register: Register): void {
+    this.code.set(this.#local(register));
   }
 
   leave(): void {
@@ -96,13 +109,13 @@ class Settling implements Surroundings {
     for (const register of accessed('get')) {
       code.i32(0);
       code.memory(register.type === 'i64' ? OP.i64_load : OP.i32_load, STATE + register.offset);
-      code.set(this.local(register));
+      code.set(this.#local(register));
     }
     this.#lowering.begin();
     this.#lowering.instruction({ list, needed: new Uint8Array(ops.length).fill(1), constants: [] });
     for (const register of accessed('set')) {
       code.i32(0);
-      code.get(this.local(register));
+      code.get(this.#local(register));
       code.memory(register.type === 'i64' ? OP.i64_store : OP.i32_store, STATE + register.offset);
     }
     code.i32(0);

@@ -10,13 +10,16 @@
 //
 // Registers are locals. They are stored to the state block where control leaves, and loaded again after a call. At a fault or an
 // exhausted budget what differs from the state block is stored (a stub for all such places that store the same), so that it is exact.
+//
+// Most code runs a few times. It is made short instead of fast (`Visits`): registers stay in the state block, but for flags that are put
+// off, and are read once a block; accesses go out of line. Such a unit counts how often control comes by, and tells the host.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
 import { JUMPS, LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { type Block, type Item, isSwitched } from './blocks.ts';
-import { applyDirt, DataFlow } from './dataflow.ts';
+import { DataFlow } from './dataflow.ts';
 import { type Emitted, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { emitJumpHash } from './jumps.ts';
@@ -41,6 +44,15 @@ export interface Links {
   cell(pc: number): number;
 }
 
+/** How a unit that is short counts how often control comes in and turns in its loops. */
+export interface Visits {
+  /** Address of the count. */
+  readonly at: number;
+  /** Each time that so many are reached, a power of two, the host is told of `unit`. */
+  readonly every: number;
+  readonly unit: number;
+}
+
 /** Index of the unit's function type in its module. */
 export const UNIT_TYPE = 0;
 
@@ -52,6 +64,14 @@ export class Unit implements Surroundings {
   readonly #usages: Usages;
   readonly #links: Links;
   readonly #watch: Watch;
+  readonly #visits: Visits | undefined;
+  readonly fast: boolean;
+  /** Registers that have no locals. */
+  readonly #inState: RegisterSet;
+  /** Those of them whose value is in a local nevertheless, in this block. */
+  readonly #cached = new RegisterSet();
+  /** Nesting of the block: what stands deeper may not be executed. */
+  #blockDepth = 0;
   readonly #wide: boolean;
   readonly #index: ReadonlyMap<number, number>;
   readonly #registers: readonly Register[];
@@ -73,7 +93,8 @@ export class Unit implements Surroundings {
   /** Within a delay slot: pushes the address where control goes afterwards, as i64. */
   #pending: (() => void) | undefined;
 
-  constructor(isa: Isa, usages: Usages, p: Plan, links: Links, watch: Watch) {
+  /** @param visits of a unit that is to be short */
+  constructor(isa: Isa, usages: Usages, p: Plan, links: Links, watch: Watch, visits: Visits | undefined) {
     this.#isa = isa;
     this.variant = isa.variant;
     this.#wide = isa.variant.width === 64;
@@ -81,6 +102,9 @@ export class Unit implements Surroundings {
     this.#usages = usages;
     this.#links = links;
     this.#watch = watch;
+    this.#visits = visits;
+    this.fast = visits === undefined;
+    this.#inState = visits === undefined ? new RegisterSet() : usages.plainSet;
     this.#block = p.blocks[0]!;
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
     this.#registers = usages.registers;
@@ -88,7 +112,7 @@ export class Unit implements Surroundings {
     this.#lowering = new Lowering(this);
     this.#exit = this.code.local(I32);
     this.#result = this.code.local(this.#wide ? I64 : I32);
-    this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0);
+    this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0, this.#inState);
   }
 
   /** The body of the function. */
@@ -99,6 +123,7 @@ export class Unit implements Surroundings {
     this.#leaveClean = code.block();
     const { stubs } = this.#flow;
     for (let stub = 0; stub < stubs; stub++) this.#stubs[stub] = code.block();
+    this.#visit();
     const shape = new Shape(code, graphs, graphs.analysis, (node, s) => this.#node(node, s, graphs));
     shape.emit();
     code.op(OP.unreachable);
@@ -125,7 +150,7 @@ export class Unit implements Surroundings {
 
   // Surroundings of the lowering
 
-  local(register: Register): number {
+  #local(register: Register): number {
     const index = this.#usages.indexOf.get(register)!;
     let local = this.#locals[index]!;
     if (local < 0) {
@@ -133,6 +158,38 @@ export class Unit implements Surroundings {
       this.#locals[index] = local;
     }
     return local;
+  }
+
+  pushRegister(register: Register): void {
+    const { code } = this;
+    const index = this.#usages.indexOf.get(register)!;
+    if (!this.#inState.has(index) || this.#cached.has(index)) {
+      code.get(this.#local(register));
+      return;
+    }
+    code.i32(0);
+    this.#loadFromState(register);
+    if (code.depth !== this.#blockDepth) return;
+    code.tee(this.#local(register));
+    this.#cached.add(index);
+  }
+
+  beginSet(register: Register): void {
+    if (this.#inState.has(this.#usages.indexOf.get(register)!)) this.code.i32(0);
+  }
+
+  endSet(register: Register): void {
+    const { code } = this;
+    const index = this.#usages.indexOf.get(register)!;
+    if (!this.#inState.has(index)) {
+      code.set(this.#local(register));
+      return;
+    }
+    if (code.depth === this.#blockDepth) {
+      code.tee(this.#local(register));
+      this.#cached.add(index);
+    } else this.#cached.delete(index);
+    this.#storeToState(register);
   }
 
   leave(): void {
@@ -195,9 +252,36 @@ export class Unit implements Surroundings {
     });
   }
 
+  /** Counts, where the unit does that. */
+  #visit(): void {
+    if (this.#visits === undefined) return;
+    const { at, every, unit } = this.#visits;
+    const { code } = this;
+    const count = code.borrow(I32);
+    code.i32(0);
+    code.i32(0);
+    code.memory(OP.i32_load, at);
+    code.i32(1);
+    code.op(OP.i32_add);
+    code.tee(count);
+    code.memory(OP.i32_store, at);
+    code.get(count);
+    code.i32(every - 1);
+    code.op(OP.i32_and);
+    code.op(OP.i32_eqz);
+    code.if(VOID, false);
+    code.i32(unit);
+    code.call(HELPER.visited);
+    code.end();
+    code.release(I32, count);
+  }
+
   #emitBlock(i: number, go: (pc: number) => void): void {
     const block = this.#plan.blocks[i]!;
     this.#block = block;
+    this.#cached.clear();
+    this.#blockDepth = this.code.depth;
+    if (this.#plan.base.analysis.loops.has(i + 1)) this.#visit();
     this.#dirtyNow = this.#flow.dirty[i]!.copy();
     this.#pending = undefined;
     const { code } = this;
@@ -216,7 +300,7 @@ export class Unit implements Surroundings {
       if (this.#watch.counts) this.#count(block);
     }
     const emitted = this.#emitted(block, this.#flow.needs(i));
-    const members = groupsOf(emitted, this.variant.width, this.variant.bigEndian);
+    const members = this.fast ? groupsOf(emitted, this.variant.width, this.variant.bigEndian) : [];
     this.#lowering.begin();
     let k = 0;
     let executed = 0;
@@ -226,12 +310,12 @@ export class Unit implements Surroundings {
       if (isSwitched(item)) this.#beforeSwitchPoint();
       this.#beforeInstruction(item.instruction);
       const branch = this.#lowering.instruction(emitted[k]!, members[k]);
-      applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
+      this.#flow.applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
       k++;
       executed++;
       if (branch === undefined) continue;
       if (item.slot !== undefined) executed++;
-      const slot = item.slot === undefined ? undefined : { emitted: emitted[k]!, members: members[k]! };
+      const slot = item.slot === undefined ? undefined : { emitted: emitted[k]!, members: members[k] };
       this.#transfer(item, branch, slot, go);
       return;
     }
@@ -302,7 +386,7 @@ export class Unit implements Surroundings {
   #transfer(
     item: Item,
     branch: NonNullable<ReturnType<Lowering['instruction']>>,
-    slotEmitted: { readonly emitted: Emitted; readonly members: Members } | undefined,
+    slotEmitted: { readonly emitted: Emitted; readonly members: Members | undefined } | undefined,
     go: (pc: number) => void,
   ): void {
     const { code } = this;
@@ -333,7 +417,7 @@ export class Unit implements Surroundings {
       };
       this.#beforeInstruction(slot);
       lowering.instruction(slotEmitted!.emitted, slotEmitted!.members);
-      applyDirt(this.#dirtyNow, this.#usages.of(slot));
+      this.#flow.applyDirt(this.#dirtyNow, this.#usages.of(slot));
       this.#pending = undefined;
       this.#executed++;
     };
@@ -375,24 +459,33 @@ export class Unit implements Surroundings {
       if (slot !== undefined && slot.list.ops.length === 0) this.#executed += 2;
       else emitSlot();
       pushWhen();
-      code.if();
-      arrive();
-      code.end();
+      this.#taken(arrive);
       if (when !== undefined) code.release(I32, when);
       this.#continue(flow.next, go);
       return;
     }
     // Branch-likely: the slot belongs to the taken path, and is not an instruction executed on the other.
     pushWhen();
-    code.if();
-    emitSlot();
-    arrive();
-    code.end();
+    this.#taken(() => {
+      emitSlot();
+      arrive();
+    });
     code.get(LEFT_BUDGET);
     code.i32(1);
     code.op(OP.i32_add);
     code.set(LEFT_BUDGET);
     this.#continue(flow.next, go);
+  }
+
+  /** Emits what is done where the condition that was pushed holds: other blocks, perhaps. Behind it all is as before. */
+  #taken(emit: () => void): void {
+    const [block, dirty, executed] = [this.#block, this.#dirtyNow.copy(), this.#executed];
+    this.code.if();
+    emit();
+    this.code.end();
+    this.#block = block;
+    this.#dirtyNow = dirty;
+    this.#executed = executed;
   }
 
   // Leaving and calling
@@ -415,7 +508,7 @@ export class Unit implements Surroundings {
       const condition = (register: Register, push: () => void): void => {
         if (!registers.has(this.#usages.indexOf.get(register)!)) return;
         push();
-        code.set(this.local(register));
+        code.set(this.#local(register));
       };
       const less = (): void => {
         word(sign);
@@ -435,13 +528,22 @@ export class Unit implements Surroundings {
       });
     }
     for (const i of registers.indexes()) {
-      if (conditionSet.has(i)) continue;
+      if (conditionSet.has(i) || this.#inState.has(i)) continue;
       const register = this.#registers[i]!;
       code.i32(0);
-      if (register.type === 'v128') code.simdMemory(SIMD.v128_load, STATE + register.offset);
-      else code.memory(register.type === 'i64' ? OP.i64_load : OP.i32_load, STATE + register.offset);
-      code.set(this.local(register));
+      this.#loadFromState(register);
+      code.set(this.#local(register));
     }
+  }
+
+  #loadFromState({ type, offset }: Register): void {
+    if (type === 'v128') this.code.simdMemory(SIMD.v128_load, STATE + offset);
+    else this.code.memory(type === 'i64' ? OP.i64_load : OP.i32_load, STATE + offset);
+  }
+
+  #storeToState({ type, offset }: Register): void {
+    if (type === 'v128') this.code.simdMemory(SIMD.v128_store, STATE + offset);
+    else this.code.memory(type === 'i64' ? OP.i64_store : OP.i32_store, STATE + offset);
   }
 
   #store(registers: RegisterSet): void {
@@ -449,9 +551,8 @@ export class Unit implements Surroundings {
     for (const i of registers.indexes()) {
       const register = this.#registers[i]!;
       code.i32(0);
-      code.get(this.local(register));
-      if (register.type === 'v128') code.simdMemory(SIMD.v128_store, STATE + register.offset);
-      else code.memory(register.type === 'i64' ? OP.i64_store : OP.i32_store, STATE + register.offset);
+      code.get(this.#local(register));
+      this.#storeToState(register);
     }
   }
 

@@ -117,6 +117,8 @@ export class Usages {
   readonly flagSet: RegisterSet;
   readonly recipeSet: RegisterSet;
   readonly conditionSet: RegisterSet;
+  /** All others. */
+  readonly plainSet: RegisterSet;
   readonly #cache = new WeakMap<OpList, Usage>();
   readonly #singles: (RegisterSet | undefined)[] = [];
 
@@ -136,6 +138,8 @@ export class Usages {
     this.flagSet = setOf(file.flags?.all ?? []);
     this.recipeSet = setOf(recipe);
     this.conditionSet = setOf(conditions);
+    this.plainSet = setOf(file.all);
+    this.plainSet.removeAll(this.flagSet);
   }
 
   of(instruction: Instruction): Usage {

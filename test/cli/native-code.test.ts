@@ -32,7 +32,7 @@ function sumModule(): Uint8Array<ArrayBuffer> {
 
 function sumOf(module: WebAssembly.Module, n: number): unknown {
   const e = {
-    m: new WebAssembly.Memory({ initial: 1, maximum: 1 }),
+    m: new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }),
     t: new WebAssembly.Table({ element: 'anyfunc', initial: 0 }),
   };
   return (new WebAssembly.Instance(module, { e }).exports.sum as (n: number) => unknown)(n);

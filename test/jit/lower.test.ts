@@ -183,19 +183,21 @@ function* cases(variant: Variant): Iterable<Case> {
     };
 }
 
-function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, compiled: boolean) {
+/** @param visits by which compiled code becomes fast; undefined where all is evaluated */
+function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, visits: number | undefined) {
   let stats: CompilerStats | undefined;
   const m = new Machine(isa, {
     limit: 2 ** 31,
     memorySize: 2 ** 23,
-    compiler: compiled
-      ? jit({
-          policy: { threshold: 1, urgent: 1, warmUp: 0 },
-          onStats: (s) => {
-            stats = s;
-          },
-        })
-      : undefined,
+    compiler:
+      visits === undefined
+        ? undefined
+        : jit({
+            policy: { threshold: 1, urgent: 1, warmUp: 0, visits },
+            onStats: (s) => {
+              stats = s;
+            },
+          }),
   });
   m.memory.setSource({
     protectionAt: (address) =>
@@ -215,68 +217,73 @@ function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, 
 const VARIANTS: readonly Variant[] = [amd64Isa().variant, MIPS64LE, MIPS];
 
 describe.each(VARIANTS)('lowering for $goarch', (variant) => {
-  const all = [...cases(variant)];
-  const { isa, registers } = toyIsa(
-    variant,
-    all.map((c) => c.effect),
-  );
-  const length = variant.delaySlot ? 3 : 2;
+  describe.each([
+    ['fast', 0],
+    ['short', 1 << 20],
+  ])('%s', (_how, visits) => {
+    const all = [...cases(variant)];
+    const { isa, registers } = toyIsa(
+      variant,
+      all.map((c) => c.effect),
+    );
+    const length = variant.delaySlot ? 3 : 2;
 
-  test.each(all.map((c, i) => [c.name, i] as const))('%s means what the evaluator says', (_name, i) => {
-    const c = all[i]!;
-    const evaluated = machine(isa, i, false).machine;
-    const { machine: compiled, stats } = machine(isa, i, true);
-    const both = [evaluated, compiled];
-    const random = new Random(i + 1);
-    for (const m of both) {
-      m.state.pc = CODE;
-      m.memory.write(
-        DATA,
-        Uint8Array.from({ length: PAGES * 4096 }, (_, k) => (k * 7 + (k >> 8)) & 0xff),
-        true,
-      );
-      // Once round, so that the loop is compiled.
-      if (c.addresses === true) m.state.set(registers[variant.width === 64 ? 'i64' : 'i32'][2]!, BigInt(DATA));
-      m.state.set(registers.i64[1]!, 0n);
-      m.run(2 * length);
-      expect(m.state.pc).toBe(CODE);
-    }
-    for (let round = 0; round < 80; round++) {
-      for (const r of isa.registers.all) {
-        if (Object.values(isa.registers.control).includes(r)) continue;
-        const value = r.type === 'v128' ? random.value() | (random.value() << 64n) : random.value();
-        for (const m of both) m.state.set(r, value);
+    test.each(all.map((c, i) => [c.name, i] as const))('%s means what the evaluator says', (_name, i) => {
+      const c = all[i]!;
+      const evaluated = machine(isa, i, undefined).machine;
+      const { machine: compiled, stats } = machine(isa, i, visits);
+      const both = [evaluated, compiled];
+      const random = new Random(i + 1);
+      for (const m of both) {
+        m.state.pc = CODE;
+        m.memory.write(
+          DATA,
+          Uint8Array.from({ length: PAGES * 4096 }, (_, k) => (k * 7 + (k >> 8)) & 0xff),
+          true,
+        );
+        // Once round, so that the loop is compiled.
+        if (c.addresses === true) m.state.set(registers[variant.width === 64 ? 'i64' : 'i32'][2]!, BigInt(DATA));
+        m.state.set(registers.i64[1]!, 0n);
+        m.run(2 * length);
+        expect(m.state.pc).toBe(CODE);
       }
-      if (c.addresses === true) {
-        const near = random.pick([
-          DATA + 8,
-          DATA + 4096 - 16,
-          DATA + 2 * 4096 - 8,
-          DATA + PAGES * 4096 - 8,
-          DATA + PAGES * 4096 + 100,
-        ]);
-        const address = BigInt(near + random.below(24)) + (random.below(40) === 0 ? 1n << 40n : 0n);
-        for (const m of both) m.state.set(registers[variant.width === 64 ? 'i64' : 'i32'][2]!, address);
+      for (let round = 0; round < 80; round++) {
+        for (const r of isa.registers.all) {
+          if (Object.values(isa.registers.control).includes(r)) continue;
+          const value = r.type === 'v128' ? random.value() | (random.value() << 64n) : random.value();
+          for (const m of both) m.state.set(r, value);
+        }
+        if (c.addresses === true) {
+          const near = random.pick([
+            DATA + 8,
+            DATA + 4096 - 16,
+            DATA + 2 * 4096 - 8,
+            DATA + PAGES * 4096 - 8,
+            DATA + PAGES * 4096 + 100,
+          ]);
+          const address = BigInt(near + random.below(24)) + (random.below(40) === 0 ? 1n << 40n : 0n);
+          for (const m of both) m.state.set(registers[variant.width === 64 ? 'i64' : 'i32'][2]!, address);
+        }
+        const stops = both.map((m) => m.run(length));
+        expect(stops[1]).toBe(stops[0]);
+        // Compared by hand: an `expect` for each register would take minutes.
+        const wrong: string[] = [];
+        if (compiled.instructions !== evaluated.instructions) wrong.push('instructions');
+        if (stops[0] === 'fault' && `${compiled.fault}` !== `${evaluated.fault}`)
+          wrong.push(`${compiled.fault}, not ${evaluated.fault}`);
+        for (const r of isa.registers.all) {
+          const [is, should] = [compiled.state.get(r), evaluated.state.get(r)];
+          if (r !== isa.registers.control.pending && is !== should)
+            wrong.push(`${r.name} ${is.toString(16)}, not ${should.toString(16)}`);
+        }
+        if (c.addresses === true && c.name.startsWith('store')) {
+          const [is, should] = both.map((m) => m.memory.read(DATA, PAGES * 4096));
+          if (Buffer.compare(is!, should!) !== 0) wrong.push('memory');
+        }
+        expect(wrong).toEqual([]);
+        for (const m of both) m.state.jump(CODE);
       }
-      const stops = both.map((m) => m.run(length));
-      expect(stops[1]).toBe(stops[0]);
-      // Compared by hand: an `expect` for each register would take minutes.
-      const wrong: string[] = [];
-      if (compiled.instructions !== evaluated.instructions) wrong.push('instructions');
-      if (stops[0] === 'fault' && `${compiled.fault}` !== `${evaluated.fault}`)
-        wrong.push(`${compiled.fault}, not ${evaluated.fault}`);
-      for (const r of isa.registers.all) {
-        const [is, should] = [compiled.state.get(r), evaluated.state.get(r)];
-        if (r !== isa.registers.control.pending && is !== should)
-          wrong.push(`${r.name} ${is.toString(16)}, not ${should.toString(16)}`);
-      }
-      if (c.addresses === true && c.name.startsWith('store')) {
-        const [is, should] = both.map((m) => m.memory.read(DATA, PAGES * 4096));
-        if (Buffer.compare(is!, should!) !== 0) wrong.push('memory');
-      }
-      expect(wrong).toEqual([]);
-      for (const m of both) m.state.jump(CODE);
-    }
-    expect(stats().enters).toBeGreaterThan(60);
+      expect(stats().enters).toBeGreaterThan(60);
+    });
   });
 });

@@ -5,6 +5,7 @@ import { GOARCHES, type Isa, isaFor } from '../../isa/index.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
 import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+import type { Policy } from '../../src/jit/policy.ts';
 import { Random } from '../support/random.ts';
 
 const CODE = 0x100000;
@@ -54,14 +55,14 @@ function program(isa: Isa, random: Random): Uint8Array {
   return Uint8Array.from(parts.flatMap((p) => [...p]));
 }
 
-function machine(isa: Isa, code: Uint8Array, prunings = 0, onStats?: (s: CompilerStats) => void): Machine {
+function machine(isa: Isa, code: Uint8Array, own: Partial<Policy> = {}, onStats?: (s: CompilerStats) => void): Machine {
   const m = new Machine(isa, {
     limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
     memorySize: 2 ** 22,
     compiler:
       onStats === undefined
         ? undefined
-        : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings, settles: 1 }, onStats }),
+        : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, settles: 1, ...own }, onStats }),
   });
   m.memory.setSource({
     protectionAt: (address) =>
@@ -86,8 +87,9 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
         const code = program(isa, random);
         let stats: CompilerStats | undefined;
         const evaluated = machine(isa, code);
-        // Whole programs at once, and as far as they have been executed.
-        const compiled = machine(isa, code, round % 2, (s) => {
+        // Whole programs at once, and as far as they have been executed; fast, short, and short at first.
+        const visits = [0, 2048, 2][round % 3]!;
+        const compiled = machine(isa, code, { prunings: round % 2, visits, visitedBatch: 1 }, (s) => {
           stats = s;
         });
         const both = [evaluated, compiled];
