@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
-import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from '../src/index.ts';
+import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type MachineCode } from '../src/index.ts';
 import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
 
@@ -21,6 +21,7 @@ type Described = Omit<CodeImage, 'modules'> & {
     readonly code: Part;
     /** Of no bytes where there is none. */
     readonly machineCode: Part;
+    readonly shell: Uint8Array<ArrayBuffer>;
   })[];
 };
 
@@ -34,6 +35,7 @@ class StoredModule implements CodeModule {
   readonly instructions: number;
   readonly code: Part;
   readonly machineCode: Part;
+  readonly shell: Uint8Array<ArrayBuffer>;
   readonly #kept: KeptBytes;
   readonly #at: number;
 
@@ -43,6 +45,7 @@ class StoredModule implements CodeModule {
     this.instructions = described.instructions;
     this.code = described.code;
     this.machineCode = described.machineCode;
+    this.shell = described.shell;
     this.#kept = kept;
     this.#at = at;
   }
@@ -51,8 +54,9 @@ class StoredModule implements CodeModule {
     return this.#read(this.#at, this.code);
   }
 
-  get native(): Uint8Array<ArrayBuffer> | undefined {
-    return this.optimised ? this.#read(this.#at + this.code.length, this.machineCode) : undefined;
+  get native(): MachineCode | undefined {
+    if (!this.optimised) return undefined;
+    return { code: this.#read(this.#at + this.code.length, this.machineCode), shell: this.shell };
   }
 
   get optimised(): boolean {
@@ -76,9 +80,13 @@ function describe(image: CodeImage): Buffer {
     const { firstSlot, slots, instructions } = module;
     const common = { firstSlot, slots, instructions };
     // One that is in a file already need not be read for this.
-    if (module instanceof StoredModule) return { ...common, code: module.code, machineCode: module.machineCode };
+    if (module instanceof StoredModule) {
+      const { code, machineCode, shell } = module;
+      return { ...common, code, machineCode, shell };
+    }
     const { bytes, native } = module;
-    return { ...common, code: partOf(bytes), machineCode: native === undefined ? NOTHING : partOf(native) };
+    const machineCode = native === undefined ? NOTHING : partOf(native.code);
+    return { ...common, code: partOf(bytes), machineCode, shell: native?.shell ?? new Uint8Array(0) };
   });
   return serialize({ ...image, modules } satisfies Described);
 }
@@ -87,7 +95,7 @@ function* parts(image: CodeImage): Generator<Uint8Array> {
   for (const module of image.modules) {
     yield module.bytes;
     const { native } = module;
-    if (native !== undefined) yield native;
+    if (native !== undefined) yield native.code;
   }
 }
 

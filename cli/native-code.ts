@@ -43,12 +43,56 @@ function optimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   }
 }
 
-/** The same module with an empty section: V8 would give us its module of these very bytes, if there is one, as it is. */
+/** Sections of a module by their ids (WebAssembly core specification, 5.5.2). */
+const CUSTOM = 0;
+const CODE = 10;
+/** Of a module: the magic number and the version. */
+const PREAMBLE = 8;
+/** A function that declares no locals and traps. */
+const TRAPS = [3, 0, 0, 0x0b];
+
+function unsigned(value: number): number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
+}
+
+/**
+ * A module without what V8 has its machine code for: no function does anything, and no custom sections but one of random bytes. It is
+ * all that V8 wants to see of a module whose functions are compiled, and a fraction of it; and it is like no other module's: V8 takes
+ * modules of the same bytes for the same.
+ */
+export function shellOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  let at = PREAMBLE;
+  const length = (): number => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]!;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  const out = [...bytes.subarray(0, PREAMBLE)];
+  while (at < bytes.length) {
+    const begin = at;
+    const id = bytes[at++]!;
+    const end = length() + at;
+    if (id === CODE) {
+      const count = length();
+      const bodies = [...unsigned(count), ...Array.from({ length: count }, () => TRAPS).flat()];
+      out.push(CODE, ...unsigned(bodies.length), ...bodies);
+    } else if (id !== CUSTOM) out.push(...bytes.subarray(begin, end));
+    at = end;
+  }
+  const random = Array.from({ length: 16 }, () => Math.floor(Math.random() * 256));
+  out.push(CUSTOM, random.length + 1, 0, ...random);
+  return Uint8Array.from(out);
+}
+
+/** The same module, and no other's. */
 function asAnother(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(bytes.length + 3);
   out.set(bytes);
   // A custom section of one byte, the length of its name.
-  out.set([0, 1, 0], bytes.length);
+  out.set([CUSTOM, 1, 0], bytes.length);
   return out;
 }
 
@@ -78,8 +122,9 @@ export function v8NativeCode(): NativeCode | undefined {
   return {
     of(bytes) {
       optimises ??= canOptimise();
-      return optimises ? new Uint8Array(serialize(optimised(asAnother(bytes)))) : undefined;
+      if (!optimises) return undefined;
+      return { code: new Uint8Array(serialize(optimised(asAnother(bytes)))), shell: shellOf(bytes) };
     },
-    restore: (data, bytes) => deserialize(data.buffer, asAnother(bytes)),
+    restore: ({ code, shell }) => deserialize(code.buffer, shell),
   };
 }

@@ -51,7 +51,14 @@ export { CHECKS, type CheckId, type CheckResult, SafePoints, type Verdict } from
 export { SuspendError } from './goruntime/suspend.ts';
 export { type Func, GoTables, type InlineFrame } from './goruntime/tables.ts';
 export { GuestReadError } from './goruntime/view.ts';
-export { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type NativeCode } from './jit/image.ts';
+export {
+  CodeDamaged,
+  type CodeImage,
+  type CodeModule,
+  type CodeStore,
+  type MachineCode,
+  type NativeCode,
+} from './jit/image.ts';
 export { ROWS as SYSTEM_CALLS } from './linux/calls/index.ts';
 export { type Elf, ElfError, readElf } from './object/elf.ts';
 export { print as printOps } from './uop/print.ts';

@@ -11,6 +11,12 @@ export class CodeDamaged extends Error {
   override readonly name = 'CodeDamaged';
 }
 
+/** The host's machine code of a module, and the module without what that is the code of. */
+export interface MachineCode {
+  readonly code: Uint8Array<ArrayBuffer>;
+  readonly shell: Uint8Array<ArrayBuffer>;
+}
+
 /** A module and the slots of the table that it fills when it is instantiated. `bytes` and `native` may throw CodeDamaged. */
 export interface CodeModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -19,7 +25,7 @@ export interface CodeModule {
   /** Guest instructions in it. */
   readonly instructions: number;
   /** The host's machine code of it. */
-  readonly native: Uint8Array<ArrayBuffer> | undefined;
+  readonly native: MachineCode | undefined;
   /** Whether there is such code, which is long to look at. */
   readonly optimised: boolean;
 }
@@ -27,9 +33,9 @@ export interface CodeModule {
 /** The host's own machine code of modules, as data: what was optimised once need not be compiled again. */
 export interface NativeCode {
   /** The code of the module of these bytes, all of it optimised: takes long. Undefined where the host does not optimise. */
-  of(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined;
+  of(bytes: Uint8Array<ArrayBuffer>): MachineCode | undefined;
   /** The module, made of such code, which is all that its buffer holds; undefined where the host does not accept it. */
-  restore(native: Uint8Array<ArrayBuffer>, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | undefined;
+  restore(native: MachineCode): WebAssembly.Module | undefined;
 }
 
 export interface CodeImage extends EntryImage {

@@ -45,8 +45,9 @@ export class Modules {
   add(made: Omit<CodeModule, 'native' | 'optimised'>): void {
     const module: CodeModule = { ...made, native: undefined, optimised: false };
     this.#grow(this.#slots + module.slots);
-    this.#instantiate(module);
-    if (this.#store !== undefined) this.#held.push({ module, asleep: false });
+    const held: Held = { module, asleep: false };
+    this.#instantiate(held);
+    if (this.#store !== undefined) this.#held.push(held);
   }
 
   /** Takes over those of another run, which sleep; there are none yet. */
@@ -72,12 +73,20 @@ export class Modules {
     const { firstSlot, slots } = held.module;
     for (let i = 0; i < slots; i++) this.#asleep[firstSlot + i] = undefined;
     held.asleep = false;
-    this.#instantiate(held.module);
+    this.#instantiate(held);
   }
 
-  #instantiate({ bytes, native }: CodeModule): void {
-    const restored = native === undefined ? undefined : this.#store?.native?.restore(native, bytes);
-    void new WebAssembly.Instance(restored ?? new WebAssembly.Module(bytes), this.#host().imports);
+  #instantiate(held: Held): void {
+    const { native } = held.module;
+    let made = native === undefined ? undefined : this.#store?.native?.restore(native);
+    if (made === undefined) {
+      const { bytes, firstSlot, slots, instructions } = held.module;
+      made = new WebAssembly.Module(bytes);
+      // Machine code that the host does not accept is to be made anew.
+      if (native !== undefined)
+        held.module = { bytes, firstSlot, slots, instructions, native: undefined, optimised: false };
+    }
+    void new WebAssembly.Instance(made, this.#host().imports);
   }
 
   clear(): void {

@@ -4,16 +4,16 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { v8NativeCode } from '../../cli/native-code.ts';
-import { assemble, Code, I32, OP } from '../../src/jit/wasm.ts';
+import { assemble, Code, I32, OP, type Opcode } from '../../src/jit/wasm.ts';
 
-/** A module that exports `sum(n)`: n + (n - 1) + … + 1. */
-function sumModule(): Uint8Array<ArrayBuffer> {
+/** A module that exports `sum(n)`: n + (n - 1) + … + 1 + 0, or with another operation. */
+function sumModule(operation: Opcode = OP.i32_add): Uint8Array<ArrayBuffer> {
   const code = new Code(1);
   const total = code.local(I32);
   const again = code.loop();
   code.get(total);
   code.get(0);
-  code.op(OP.i32_add);
+  code.op(operation);
   code.set(total);
   code.get(0);
   code.i32(1);
@@ -44,15 +44,27 @@ describe("V8's machine code of a module", () => {
 
   it('is what the module can be made of again, also while there is one of the same bytes', () => {
     expect(sumOf(new WebAssembly.Module(bytes), 10)).toBe(55);
-    const restored = native.restore(native.of(bytes)!, bytes);
+    const restored = native.restore(native.of(bytes)!);
     expect(restored).toBeInstanceOf(WebAssembly.Module);
     expect(sumOf(restored!, 1000)).toBe(500_500);
+  });
+
+  it('is not taken for that of a module of the same form', () => {
+    const other = sumModule(OP.i32_mul);
+    const [sum, product] = [native.of(bytes)!, native.of(other)!];
+    expect(sumOf(native.restore(sum)!, 5)).toBe(15);
+    expect(sumOf(native.restore(product)!, 5)).toBe(0);
+  });
+
+  it('needs no more of the module than its form', () => {
+    const { shell } = native.of(bytes)!;
+    expect(() => sumOf(new WebAssembly.Module(shell), 5)).toThrow(WebAssembly.RuntimeError);
   });
 
   it('leaves V8 compiling as before', () => {
     const optimised = native.of(bytes)!;
     native.of(bytes);
-    expect(native.restore(optimised, bytes)).toBeDefined();
+    expect(native.restore(optimised)).toBeDefined();
   });
 
   it('can be had late in a long run, when V8 has dropped the bytecode of what has not been called for a while', () => {
@@ -60,15 +72,15 @@ describe("V8's machine code of a module", () => {
     for (const flag of ['--stress-flush-code', '--expose-gc']) setFlagsFromString(flag);
     runInNewContext('gc')();
     setFlagsFromString('--no-stress-flush-code');
-    expect(sumOf(idle.restore(idle.of(bytes)!, bytes)!, 10)).toBe(55);
+    expect(sumOf(idle.restore(idle.of(bytes)!)!, 10)).toBe(55);
   });
 
   it.each([
     ['of another V8', 4],
     ['of other flags', 12],
   ])('is not accepted where it says that it is %s', (_what, at) => {
-    const data = native.of(bytes)!;
-    data[at]! ^= 1;
-    expect(native.restore(data, bytes)).toBeUndefined();
+    const made = native.of(bytes)!;
+    made.code[at]! ^= 1;
+    expect(native.restore(made)).toBeUndefined();
   });
 });
