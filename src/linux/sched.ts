@@ -2,13 +2,13 @@
 //
 // Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
 // until it waits or yields, or another is ready when it has used its quantum; then the next ready thread runs. Threads become ready at
-// the end of the queue. One whose sleep is over waits for its turn as well: it interrupts nobody before the end of a quantum, which is
-// no later than Linux would mostly let it, and keeps Go's monitor, which sleeps for microseconds, from cutting up everything else.
+// the end of the queue. One whose sleep is over waits for its turn as well: it interrupts nobody before the end of a quantum (the
+// scheduler's RUN_TO_PARITY, kernel/sched/features.h), which keeps Go's monitor, which sleeps for microseconds, from cutting up everything.
 // With seed 0 the queue is served in order, every quantum is QUANTUM instructions long, and threads change where it costs little: at the
 // first switch point (`engine/switch-points.ts`) from there on, or SLACK instructions later where there is none. Any other seed draws
-// the length of each quantum from a range around that and the next thread from the whole queue, and threads change at exactly that
-// instruction, whatever it is, so that each seed is another schedule, and every one is fair: a ready thread is passed over at most
-// MAX_PASSED times.
+// the length of each quantum, mostly a fraction of that, and the next thread from the whole queue, and threads change at exactly that
+// instruction, whatever it is, so that each seed is another schedule, with many more changes, and every one is fair: a ready thread is
+// passed over at most MAX_PASSED times.
 //
 // The number of CPUs that the guest sees changes nothing here: it is what sched_getaffinity says, so that Go makes as many Ps,
 // whose Ms then interleave at quantum ends. One clock serves them all. A thread that nobody lets run does not exist: threads
@@ -17,8 +17,11 @@
 import type { Part } from './part.ts';
 import { Random } from './random.ts';
 
-/** Instructions that a thread may run before others get their turn. */
-export const QUANTUM = 100_000;
+/** Instructions that a thread may run before others get their turn: as nanoseconds, Linux's base_slice_ns on one CPU (kernel/sched/fair.c). */
+export const QUANTUM = 750_000;
+/** The range of those that are drawn. */
+const DRAWN_LEAST = 2500;
+const DRAWN_RANGE = 40_000;
 /** How much later than it is due a change of threads may come. */
 const SLACK = 4096;
 const MAX_PASSED = 8;
@@ -79,7 +82,7 @@ export class Scheduler implements Part<Saved> {
     if (this.#random !== undefined) {
       const starved = queue.findIndex((r) => r.passed >= MAX_PASSED);
       index = starved >= 0 ? starved : this.#random.u32() % queue.length;
-      quantum = QUANTUM / 8 + (this.#random.u32() % (QUANTUM * 2));
+      quantum = DRAWN_LEAST + (this.#random.u32() % DRAWN_RANGE);
     }
     const chosen = queue[index]!;
     this.#queue = [...queue.slice(0, index).map((r) => ({ ...r, passed: r.passed + 1 })), ...queue.slice(index + 1)];

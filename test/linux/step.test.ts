@@ -52,7 +52,7 @@ test.each([
     machine.code.isSwitchPoint(Buffer.from(registers).readUInt32LE(machine.isa.registers.control.pc.offset));
   session.advance(1_000_000);
   let [there, elsewhere] = [0, 0];
-  while (machine.instructions < 2_200_000) {
+  while (there + elsewhere < 4 && machine.instructions < 8_000_000) {
     const { tid } = session;
     session.step();
     const task = process.kernel.task(tid!)!;
