@@ -127,6 +127,8 @@ export class Memory {
   #framesUsed = 0;
   #epoch = 1;
   readonly #snapshots: MemorySnapshot[] = [];
+  /** Pages that are not present, and are to hold code as soon as they are. */
+  readonly #expectedCode = new Set<number>();
   #source: PageSource = { protectionAt: () => -1 };
   #codeListener: CodeListener = () => undefined;
 
@@ -279,6 +281,7 @@ export class Memory {
       this.#frameEpoch[frame] = AS_MAPPED;
       made = (frame << 8) | (entry & 0xff);
     }
+    if (this.#expectedCode.delete(page)) made |= CODE;
     this.#setEntry(page, made);
     return made;
   }
@@ -369,6 +372,12 @@ export class Memory {
 
   /** Drops the contents of a range: the next access finds what the source says, and zeros. (munmap, MADV_DONTNEED.) */
   discard(start: number, length: number): void {
+    for (const page of this.#expectedCode) {
+      const address = page * PAGE_SIZE;
+      if (address < start || address >= start + length) continue;
+      this.#expectedCode.delete(page);
+      this.#codeListener(page);
+    }
     this.#eachPresent(start, length, (page) => this.#setEntry(page, 0));
   }
 
@@ -401,6 +410,24 @@ export class Memory {
       this.#dropTlb(page);
     }
     return this.#copyOut(host - (host % PAGE_SIZE), PAGE_SIZE);
+  }
+
+  /**
+   * What `codePage` gives, and the listener hears of changes in the same way; but a page that is not present is left so, and its bytes are
+   * no copy: whoever has compiled it need not have it again.
+   * @throws GuestFault
+   */
+  compiledPage(address: number): Uint8Array {
+    const page = Math.floor(address / PAGE_SIZE);
+    const base = page * PAGE_SIZE;
+    if (this.#entry(page) === 0 && (this.#source.protectionAt(base) & PROT_EXEC) !== 0) {
+      const contents = this.#source.contentsAt?.(base);
+      if (contents?.length === PAGE_SIZE) {
+        this.#expectedCode.add(page);
+        return contents;
+      }
+    }
+    return this.codePage(address);
   }
 
   // The host's own accesses, in guest byte order

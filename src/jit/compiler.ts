@@ -1,5 +1,6 @@
 // The compiler as the machine sees it: what to compile when, where compiled code is found, and how it is left behind when code changes.
 
+import { crc32 } from 'node:zlib';
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
@@ -296,12 +297,10 @@ class JitCompiler implements Compiler {
 
   /** Begins with the code of another run, unless it was made from other bytes. */
   #adopt(image: CodeImage): void {
-    const { code, flags } = this.#parts;
+    const { memory, flags } = this.#parts;
     try {
-      for (let i = 0; i < image.pages.length; i++) {
-        const compiledFrom = image.pageBytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
-        if (Buffer.compare(code.pageBytes(image.pages[i]! * PAGE_SIZE), compiledFrom) !== 0) return;
-      }
+      for (const [i, page] of image.pages.entries())
+        if (crc32(memory.compiledPage(page * PAGE_SIZE)) !== image.pageSums[i]) return;
     } catch (error) {
       if (error instanceof GuestFault) return;
       throw error;
@@ -316,7 +315,7 @@ class JitCompiler implements Compiler {
     this.#coverage.adopt(image.blocks, image.blockSizes);
     for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast));
     this.#starts = [...image.starts];
-    this.#parts.memory.i32.fill(0, VISITS >>> 2, VISITS_END >>> 2);
+    memory.i32.fill(0, VISITS >>> 2, (VISITS >>> 2) + Math.min(this.#starts.length, (VISITS_END - VISITS) >>> 2));
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
     this.#entries.adopt(image);
     this.#news = false;
@@ -379,7 +378,7 @@ class JitCompiler implements Compiler {
   }
 
   #image(modules: readonly CodeModule[]): CodeImage {
-    const { code, flags } = this.#parts;
+    const { memory, flags } = this.#parts;
     const pages = [...this.#pages];
     const exits = this.#exits.all();
     const blocks = this.#coverage.all();
@@ -396,7 +395,7 @@ class JitCompiler implements Compiler {
       functions: [...this.#units].map(([start, { also, fast }]) => ({ start, also, fast })),
       starts: Float64Array.from({ length: this.#modules.slots }, (_, slot) => this.#starts[slot] ?? NO_FUNCTION),
       pages: Float64Array.from(pages),
-      pageBytes: Buffer.concat(pages.map((page) => code.pageBytes(page * PAGE_SIZE))),
+      pageSums: Uint32Array.from(pages, (page) => crc32(memory.compiledPage(page * PAGE_SIZE))),
       flags: flags.numbered(),
     };
   }

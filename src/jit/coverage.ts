@@ -4,7 +4,18 @@ import type { Block } from './blocks.ts';
 
 export class Coverage {
   /** Where blocks begin, and where they end. */
-  readonly #ends = new Map<number, number>();
+  readonly #known = new Map<number, number>();
+  /** Those of another run that are not among them yet: mostly nobody asks. */
+  #adopted: { readonly starts: Float64Array; readonly sizes: Int32Array } | undefined;
+
+  get #ends(): Map<number, number> {
+    if (this.#adopted !== undefined) {
+      const { starts, sizes } = this.#adopted;
+      this.#adopted = undefined;
+      for (const [i, start] of starts.entries()) this.#known.set(start, start + sizes[i]!);
+    }
+    return this.#known;
+  }
 
   add(block: Block): void {
     const last = block.items.at(-1);
@@ -19,12 +30,13 @@ export class Coverage {
 
   /** Those of some addresses that no block holds, not even in its middle. */
   lacks(pcs: readonly number[]): number[] {
-    const starts = Float64Array.from(this.#ends.keys()).sort();
+    const known = this.#ends;
+    const starts = Float64Array.from(known.keys()).sort();
     /** For each start: where the furthest of the blocks ends that begin there or before. */
     const ends: number[] = [];
     let furthest = 0;
     for (const start of starts) {
-      furthest = Math.max(furthest, this.#ends.get(start)!);
+      furthest = Math.max(furthest, known.get(start)!);
       ends.push(furthest);
     }
     let i = 0;
@@ -37,19 +49,18 @@ export class Coverage {
   }
 
   clear(): void {
-    this.#ends.clear();
+    this.#adopted = undefined;
+    this.#known.clear();
   }
 
   /** Where all blocks begin, and how many bytes they have. */
   all(): { readonly starts: Float64Array; readonly sizes: Int32Array } {
-    return {
-      starts: Float64Array.from(this.#ends.keys()),
-      sizes: Int32Array.from([...this.#ends].map(([pc, end]) => end - pc)),
-    };
+    const ends = this.#ends;
+    return { starts: Float64Array.from(ends.keys()), sizes: Int32Array.from([...ends].map(([pc, end]) => end - pc)) };
   }
 
-  /** Adds the blocks of another run. */
+  /** Takes over the blocks of another run; there are none yet. */
   adopt(starts: Float64Array, sizes: Int32Array): void {
-    for (const [i, start] of starts.entries()) this.#ends.set(start, start + sizes[i]!);
+    this.#adopted = { starts, sizes };
   }
 }

@@ -31,9 +31,11 @@ export class Entries {
   readonly #code: DecodeCache;
   /** Whether the unit in a slot is not there yet: compiled code does not go to it by itself. */
   readonly #sleeps: (slot: number) => boolean;
+  /** Those of this run, and those of the others that somebody asked for. */
   readonly #byPc = new Map<number, Entry>();
-  /** Addresses of the entries that were taken over, in order. */
+  /** Those that were taken over: their addresses, in order, and slot and number of each. */
   #adopted: Float64Array = new Float64Array(0);
+  #adoptedEntries: Int32Array = new Int32Array(0);
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
 
@@ -46,21 +48,51 @@ export class Entries {
   }
 
   get(pc: number): Entry | undefined {
-    return this.#byPc.get(pc);
+    const known = this.#byPc.get(pc);
+    if (known !== undefined) return known;
+    const i = this.#firstFrom(pc);
+    if (this.#adopted[i] !== pc) return undefined;
+    const entry = this.#adoptedEntry(i);
+    this.#byPc.set(pc, entry);
+    return entry;
   }
 
   has(pc: number): boolean {
-    return this.#byPc.has(pc);
+    return this.#byPc.has(pc) || this.#adopted[this.#firstFrom(pc)] === pc;
+  }
+
+  /** Index of the first entry that was taken over whose address is not below `pc`. */
+  #firstFrom(pc: number): number {
+    const adopted = this.#adopted;
+    let [low, high] = [0, adopted.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (adopted[middle]! < pc) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #adoptedEntry(i: number): Entry {
+    return { slot: this.#adoptedEntries[2 * i]!, number: this.#adoptedEntries[2 * i + 1]! };
+  }
+
+  /** All of them, by address. */
+  #all(): Map<number, Entry> {
+    const all = new Map<number, Entry>();
+    for (const [i, pc] of this.#adopted.entries()) all.set(pc, this.#adoptedEntry(i));
+    for (const [pc, entry] of this.#byPc) all.set(pc, entry);
+    return all;
   }
 
   /** The slots that they are in. */
   slots(): Set<number> {
-    return new Set([...this.#byPc.values()].map(({ slot }) => slot));
+    return new Set([...this.#all().values()].map(({ slot }) => slot));
   }
 
   /** Addresses of those in some slots. */
   of(isIn: (slot: number) => boolean): number[] {
-    return [...this.#byPc].flatMap(([pc, { slot }]) => (isIn(slot) ? [pc] : []));
+    return [...this.#all()].flatMap(([pc, { slot }]) => (isIn(slot) ? [pc] : []));
   }
 
   /** Adds one, or puts it in the place of another. */
@@ -90,7 +122,7 @@ export class Entries {
       cell = this.#nextCell;
       this.#nextCell += CELL_SIZE;
       this.#cells.set(pc, cell);
-      const entry = this.#byPc.get(pc);
+      const entry = this.get(pc);
       this.#fill(cell, entry !== undefined && !this.#sleeps(entry.slot) ? entry : undefined);
     }
     return cell;
@@ -105,18 +137,12 @@ export class Entries {
   met({ number, heat }: CodeBlock): void {
     const adopted = this.#adopted;
     const from = number * BLOCK_SIZE;
-    let [low, high] = [0, adopted.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (adopted[middle]! < from) low = middle + 1;
-      else high = middle;
-    }
-    for (let i = low; i < adopted.length && adopted[i]! < from + BLOCK_SIZE; i++)
+    for (let i = this.#firstFrom(from); i < adopted.length && adopted[i]! < from + BLOCK_SIZE; i++)
       heat[this.#code.index(adopted[i]!)] = COMPILED;
   }
 
   all(): EntryImage {
-    const entries = [...this.#byPc].sort(([a], [b]) => a - b);
+    const entries = [...this.#all()].sort(([a], [b]) => a - b);
     return {
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
@@ -130,10 +156,9 @@ export class Entries {
     for (const [i, pc] of cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
     this.#nextCell = CELLS + CELL_SIZE * cells.length;
     this.#i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
-    for (let i = 0; i < entryPcs.length; i++)
-      this.#byPc.set(entryPcs[i]!, { slot: entries[2 * i]!, number: entries[2 * i + 1]! });
     // Most blocks of code are never looked at any more: only those that are hear of their entries.
     this.#adopted = entryPcs;
+    this.#adoptedEntries = entries;
     for (const block of this.#code.blocks()) this.met(block);
   }
 
@@ -141,6 +166,7 @@ export class Entries {
   clear(): void {
     this.#byPc.clear();
     this.#adopted = new Float64Array(0);
+    this.#adoptedEntries = new Int32Array(0);
     for (const block of this.#code.blocks()) block.heat.fill(0);
     for (const cell of this.#cells.values()) this.#i32[cell >>> 2] = -1;
     this.#forgetJumps();

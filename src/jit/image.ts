@@ -57,9 +57,9 @@ export interface CodeImage extends EntryImage {
   readonly functions: readonly { readonly start: number; readonly also: readonly number[]; readonly fast: boolean }[];
   /** By slot: the start of the function in it, or a negative number. */
   readonly starts: Float64Array;
-  /** Pages that the code was compiled from, by number, and their bytes, one after the other. */
+  /** Pages that the code was compiled from, by number, and checksums of their bytes (CRC-32). */
   readonly pages: Float64Array;
-  readonly pageBytes: Uint8Array;
+  readonly pageSums: Uint32Array;
   /** What the numbers of flags that are put off mean. */
   readonly flags: readonly NumberedList[];
 }

@@ -82,8 +82,8 @@ describe('code of another run', () => {
   });
 
   it('is not used where the pages that it was compiled from have other bytes', () => {
-    const { pageBytes } = [...store.images.values()][0]!;
-    const changed = store.with(() => ({ pageBytes: pageBytes.map((byte, i) => (i === 7777 ? byte ^ 1 : byte)) }));
+    const { pageSums } = [...store.images.values()][0]!;
+    const changed = store.with(() => ({ pageSums: pageSums.map((sum, i) => (i === 3 ? sum ^ 1 : sum)) }));
     expect(run(bytes, changed).stats.restored).toBe(0);
     expect(
       run(
