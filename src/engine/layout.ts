@@ -66,8 +66,16 @@ export const TLB_ADDEND = 16;
 /** Low word of a tag that matches nothing: its low bits are set, those of a masked address in the same page are not. */
 export const INVALID_TAG = -1;
 
+/**
+ * A second one, of as many entries, by another hash of the page number: what two pages that share an entry in the first one are found by.
+ * It is looked at out of line.
+ */
+export const TLB_SECOND = 0x100000;
+/** Its index is the page number XOR that shifted to the right by so much. */
+export const SECOND_SHIFT = 12;
+
 /** Guest page frames from here on. */
-export const FRAMES = 0x100000;
+export const FRAMES = 0x120000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */

@@ -12,11 +12,13 @@ import {
   INVALID_TAG,
   PAGE_BITS,
   PAGE_SIZE,
+  SECOND_SHIFT,
   TLB,
   TLB_ADDEND,
   TLB_ENTRIES,
   TLB_ENTRY,
   TLB_READ,
+  TLB_SECOND,
   TLB_WRITE,
 } from './layout.ts';
 
@@ -98,6 +100,12 @@ const SIZE_MAX = 2 ** 32;
 /** The epoch of frames that hold what their mapping says, and are older than every snapshot: whatever comes after one copies them. */
 const AS_MAPPED = 0;
 
+/** Word at which the TLB entry of a page stands, by its number or the low 32 bits of that. */
+const firstEntry = (page: number): number => (TLB + (page & (TLB_ENTRIES - 1)) * TLB_ENTRY) >>> 2;
+/** The same in the second one: `emitSecondEntry` of src/jit/support.ts says the same. */
+const secondEntry = (page: number): number =>
+  (TLB_SECOND + ((page ^ ((page | 0) >>> SECOND_SHIFT)) & (TLB_ENTRIES - 1)) * TLB_ENTRY) >>> 2;
+
 export class Memory {
   readonly wasm: WebAssembly.Memory;
   readonly bigEndian: boolean;
@@ -114,7 +122,7 @@ export class Memory {
   #lastTop = -1;
   #lastLeaf: Int32Array | undefined;
   readonly #frameEpoch: Int32Array;
-  /** Words of the TLB entries that were made writable since these were flushed; more than it holds stand for all. */
+  /** Pages whose TLB entries were made writable since these were flushed; more than it holds stand for all. */
   readonly #writable = new Int32Array(TLB_ENTRIES);
   #writableCount = 0;
   readonly #free: number[] = [];
@@ -241,7 +249,7 @@ export class Memory {
     const page = Math.floor(address / PAGE_SIZE);
     if (access !== 'execute') {
       const { i32 } = this;
-      const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
+      const at = firstEntry(page);
       const tag = access === 'read' ? at + TLB_READ / 4 : at + TLB_WRITE / 4;
       const known = i32[tag] === (address & -PAGE_SIZE) && i32[tag + 1] === (Math.floor(address / 2 ** 32) | 0);
       if (known) return (address + i32[at + TLB_ADDEND / 4]!) >>> 0;
@@ -316,9 +324,13 @@ export class Memory {
   #fillTlb(page: number, base: number, writable: boolean): void {
     const low = (page * PAGE_SIZE) | 0;
     const high = Math.floor(page / 2 ** (32 - PAGE_BITS)) | 0;
-    const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
+    if (writable && this.#writableCount++ < TLB_ENTRIES) this.#writable[this.#writableCount - 1] = page | 0;
+    this.#fillEntry(firstEntry(page), low, high, base, writable);
+    this.#fillEntry(secondEntry(page), low, high, base, writable);
+  }
+
+  #fillEntry(at: number, low: number, high: number, base: number, writable: boolean): void {
     const i32 = this.i32;
-    if (writable && this.#writableCount++ < TLB_ENTRIES) this.#writable[this.#writableCount - 1] = at;
     i32[at + TLB_READ / 4] = low;
     i32[at + TLB_READ / 4 + 1] = high;
     i32[at + TLB_WRITE / 4] = writable ? low : INVALID_TAG;
@@ -327,14 +339,14 @@ export class Memory {
   }
 
   #dropTlb(page: number): void {
-    const at = (TLB + (page % TLB_ENTRIES) * TLB_ENTRY) >>> 2;
-    this.i32.fill(INVALID_TAG, at, at + 4);
+    for (const at of [firstEntry(page), secondEntry(page)]) this.i32.fill(INVALID_TAG, at, at + 4);
   }
 
   /** Forgets every translation. */
   flushTlb(): void {
     // Addends that nothing leads to do no harm.
-    this.i32.fill(INVALID_TAG, TLB >>> 2, (TLB + TLB_ENTRIES * TLB_ENTRY) >>> 2);
+    for (const table of [TLB, TLB_SECOND])
+      this.i32.fill(INVALID_TAG, table >>> 2, (table + TLB_ENTRIES * TLB_ENTRY) >>> 2);
   }
 
   #flushTlbWrites(): void {
@@ -342,8 +354,17 @@ export class Memory {
       this.i32[at + TLB_WRITE / 4] = INVALID_TAG;
       this.i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
     };
-    if (this.#writableCount <= TLB_ENTRIES) for (let i = 0; i < this.#writableCount; i++) forget(this.#writable[i]!);
-    else for (let i = 0; i < TLB_ENTRIES; i++) forget((TLB + i * TLB_ENTRY) >>> 2);
+    if (this.#writableCount <= TLB_ENTRIES) {
+      for (let i = 0; i < this.#writableCount; i++) {
+        forget(firstEntry(this.#writable[i]!));
+        forget(secondEntry(this.#writable[i]!));
+      }
+    } else {
+      for (let i = 0; i < TLB_ENTRIES; i++) {
+        forget((TLB + i * TLB_ENTRY) >>> 2);
+        forget((TLB_SECOND + i * TLB_ENTRY) >>> 2);
+      }
+    }
     this.#writableCount = 0;
   }
 

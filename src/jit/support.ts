@@ -5,11 +5,16 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import {
   FLAGS_KIND,
   FLAGS_SETTLER,
+  PAGE_BITS,
   PAGE_SIZE,
   SCRATCH,
+  SECOND_SHIFT,
   TLB,
   TLB_ADDEND,
+  TLB_ENTRIES,
+  TLB_ENTRY,
   TLB_READ,
+  TLB_SECOND,
   TLB_WRITE,
 } from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
@@ -69,7 +74,34 @@ function emitAccess(code: Code, name: 'load' | 'store', isa: Isa, host: number, 
   done();
 }
 
-/** An access whose page the TLB has after all: a member of a group that could not be looked up as one. */
+/** From an address, as i32 and as i64 in a local, to the offset of its entry in the second TLB. */
+function emitSecondEntry(code: Code, isa: Isa, address: number): void {
+  const page = (): void => {
+    code.get(address);
+    if (isa.variant.width === 64) {
+      code.i64(BigInt(PAGE_BITS));
+      code.op(OP.i64_shr_u);
+      code.op(OP.i32_wrap_i64);
+    } else {
+      code.i32(PAGE_BITS);
+      code.op(OP.i32_shr_u);
+    }
+  };
+  page();
+  page();
+  code.i32(SECOND_SHIFT);
+  code.op(OP.i32_shr_u);
+  code.op(OP.i32_xor);
+  code.i32(TLB_ENTRIES - 1);
+  code.op(OP.i32_and);
+  code.i32(Math.log2(TLB_ENTRY));
+  code.op(OP.i32_shl);
+}
+
+/**
+ * An access whose page one of the TLBs has after all: in code that is short, as a member of a group that could not be looked up as one,
+ * or where two pages share an entry of the first one.
+ */
 function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   const wide = isa.variant.width === 64;
   const [address, packed] = [0, 1] as const;
@@ -90,11 +122,8 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   code.op(OP.i32_sub);
   extend();
   code.set(last);
-  code.get(address);
-  if (wide) code.op(OP.i32_wrap_i64);
-  emitTlbEntry(code);
-  code.tee(entry);
-  code.memory(wide ? OP.i64_load : OP.i32_load, TLB + (name === 'load' ? TLB_READ : TLB_WRITE));
+  // What its tag is to be.
+  const tag = code.local(wide ? I64 : I32);
   code.get(address);
   code.get(last);
   code.op(wide ? OP.i64_add : OP.i32_add);
@@ -113,16 +142,29 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     code.op(wide ? OP.i64_mul : OP.i32_mul);
   }
   code.op(wide ? OP.i64_or : OP.i32_or);
-  code.op(wide ? OP.i64_eq : OP.i32_eq);
-  code.if();
-  code.get(address);
-  if (wide) code.op(OP.i32_wrap_i64);
-  code.get(entry);
-  code.memory(OP.i32_load, TLB + TLB_ADDEND);
-  code.op(OP.i32_add);
-  code.set(host);
-  emitAccess(code, name, isa, host, bytes);
-  code.end();
+  code.set(tag);
+  const lookIn = (table: number, emitEntry: () => void): void => {
+    emitEntry();
+    code.tee(entry);
+    code.memory(wide ? OP.i64_load : OP.i32_load, table + (name === 'load' ? TLB_READ : TLB_WRITE));
+    code.get(tag);
+    code.op(wide ? OP.i64_eq : OP.i32_eq);
+    code.if();
+    code.get(address);
+    if (wide) code.op(OP.i32_wrap_i64);
+    code.get(entry);
+    code.memory(OP.i32_load, table + TLB_ADDEND);
+    code.op(OP.i32_add);
+    code.set(host);
+    emitAccess(code, name, isa, host, bytes);
+    code.end();
+  };
+  lookIn(TLB, () => {
+    code.get(address);
+    if (wide) code.op(OP.i32_wrap_i64);
+    emitTlbEntry(code);
+  });
+  lookIn(TLB_SECOND, () => emitSecondEntry(code, isa, address));
 }
 
 /** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
