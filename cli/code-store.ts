@@ -30,8 +30,7 @@ const NOTHING: Part = { length: 0, checksum: 0 };
 
 /** A module in a file. */
 class StoredModule implements CodeModule {
-  readonly firstSlot: number;
-  readonly slots: number;
+  readonly slots: readonly number[];
   readonly instructions: number;
   readonly code: Part;
   readonly machineCode: Part;
@@ -40,7 +39,6 @@ class StoredModule implements CodeModule {
   readonly #at: number;
 
   constructor(described: Described['modules'][number], kept: KeptBytes, at: number) {
-    this.firstSlot = described.firstSlot;
     this.slots = described.slots;
     this.instructions = described.instructions;
     this.code = described.code;
@@ -77,8 +75,8 @@ class StoredModule implements CodeModule {
 
 function describe(image: CodeImage): Buffer {
   const modules = image.modules.map((module): Described['modules'][number] => {
-    const { firstSlot, slots, instructions } = module;
-    const common = { firstSlot, slots, instructions };
+    const { slots, instructions } = module;
+    const common = { slots, instructions };
     // One that is in a file already need not be read for this.
     if (module instanceof StoredModule) {
       const { code, machineCode, shell } = module;

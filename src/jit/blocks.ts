@@ -75,6 +75,8 @@ export interface BlockRules {
   readonly leaveCalls: boolean;
   /** Every instruction of a block is executed whenever its last one is: branches that may skip their slots are the evaluator's. */
   readonly whole: boolean;
+  /** Where the unit ends, besides the end of its extent: control goes on in another. */
+  readonly ends: (pc: number) => boolean;
 }
 
 /** Whether a branch may skip its slot (branch-likely). */
@@ -143,7 +145,8 @@ export function findBlocks(
   const found = new Map<number, Found | undefined>();
   const leaders = new Set<number>();
   const work: number[] = [];
-  const inside = (pc: number): boolean => pc >= extent.start && pc < extent.end;
+  const inside = (pc: number): boolean =>
+    pc >= extent.start && pc < extent.end && (!rules.ends(pc) || starts.includes(pc));
   const lead = (pc: number): void => {
     if (!inside(pc)) return;
     if (!leaders.has(pc)) {
@@ -198,18 +201,20 @@ export function findBlocks(
       }
     }
   }
-  const blocks = [...leaders].map((pc) => makeBlock(pc, found, leaders));
+  const ends = (pc: number): boolean => leaders.has(pc) || rules.ends(pc);
+  const blocks = [...leaders].map((pc) => makeBlock(pc, found, ends));
   for (const pc of avoided)
     if (!leaders.has(pc)) blocks.push({ pc, items: [], flow: { kind: 'leave', at: pc, cold: true }, count: 0 });
   return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes };
 }
 
-function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, leaders: ReadonlySet<number>): Block {
+/** @param ends whether another block begins at an address, here or elsewhere */
+function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, ends: (pc: number) => boolean): Block {
   const items: Item[] = [];
   let count = 0;
   let pc = start;
   for (;;) {
-    if (pc !== start && leaders.has(pc)) return { pc: start, items, flow: { kind: 'fall', next: pc }, count };
+    if (pc !== start && ends(pc)) return { pc: start, items, flow: { kind: 'fall', next: pc }, count };
     const here = found.get(pc);
     if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc, cold: false }, count };
     items.push(here.item);

@@ -16,7 +16,7 @@ import {
   WINDOW,
 } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { type Block, type Extent, findBlocks } from './blocks.ts';
+import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
 import { unitType } from './driver.ts';
 import { Entries } from './entries.ts';
@@ -24,7 +24,7 @@ import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
 import { type HostSide, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from './image.ts';
-import { Modules } from './modules.ts';
+import { type MadeUnit, Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
@@ -88,8 +88,10 @@ const known = (also: readonly number[], fast: boolean): Known => ({
 
 /** By how many times what is told of once is told of at once. */
 const VISITED_URGENT = 8;
-/** The start of the function in a slot that holds none. */
+/** The start of the function in a slot that holds none: flags, and bridges. */
 const NO_FUNCTION = -1;
+/** Bridges that are made at once. */
+const MOST_BRIDGES = 1000;
 
 /** What is to be compiled, by start of the function: where it was arrived at. */
 type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[] }>;
@@ -122,6 +124,8 @@ class JitCompiler implements Compiler {
   /** Starts of functions that were visited often, and are to become fast. */
   #visited: number[] = [];
   #visitedUrgently = false;
+  /** Where the evaluator took over, in a run that began with the code of others. */
+  readonly #resumed = new Set<number>();
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -150,7 +154,11 @@ class JitCompiler implements Compiler {
     this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
     this.#store = options.store;
-    this.#modules = new Modules(() => this.#hostSide(), options.store);
+    this.#modules = new Modules(
+      () => this.#hostSide(),
+      (units) => this.#assemble(units),
+      options.store,
+    );
     const { isa, memory, code } = parts;
     this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
     this.#usages = new Usages(isa.registers, parts.flags);
@@ -200,8 +208,7 @@ class JitCompiler implements Compiler {
     const { isa, flags } = this.#parts;
     const began = hostMilliseconds();
     const firstSlot = this.#modules.slots;
-    const bytes = settlerModule(isa, this.#memoryPages, firstSlot, flags.lists());
-    this.#modules.add({ bytes, firstSlot, slots: 1, instructions: 0 });
+    this.#modules.addFunction(settlerModule(isa, this.#memoryPages, firstSlot, flags.lists()));
     this.#settler = firstSlot;
     this.#useSettler();
     flags.followed = 0;
@@ -233,7 +240,10 @@ class JitCompiler implements Compiler {
       if (remaining <= 0) return;
       const pc = state.pc;
       const entry = this.#entries.get(pc);
-      if (entry === undefined) return;
+      if (entry === undefined) {
+        if (this.stats.restored > 0 && this.#resumed.size < MOST_BRIDGES) this.#resumed.add(pc);
+        return;
+      }
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
       i32[endWord] = end | 0;
@@ -349,12 +359,14 @@ class JitCompiler implements Compiler {
     if (store === undefined || variant === undefined) return;
     if (this.#damaged) this.#dropDamaged();
     const time = hostMilliseconds() - this.#began;
-    const { restArrivals, restVisits, restShare, nativeShare, keepLeast } = this.#policy;
+    const { restArrivals, restVisits, restShare, nativeShare, keepLeast, packInstructions } = this.#policy;
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     this.#makeFast(until(restShare), restVisits);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
+    this.#compileBridges();
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     const inUse = this.#entries.slots().add(this.#settler);
+    if (this.#news) this.#modules.pack(inUse, packInstructions);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
     if (!this.#news) return;
     store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
@@ -375,6 +387,28 @@ class JitCompiler implements Compiler {
     // What is held in the middle of a block was come back to: no reason to cut the block.
     const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
     if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions) this.#compile(rest, until);
+  }
+
+  /**
+   * Compiles the ways from where the evaluator took over, in the middle of what is compiled, to the next entries: where a thread was left
+   * at the end of its quantum, where a signal's handler returns to. The next run of the program comes by the same places. They are units
+   * of their own, because entries there would cost the functions more than they save.
+   */
+  #compileBridges(): void {
+    const plans: Plan[] = [];
+    for (const pc of this.#resumed) {
+      if (this.#entries.has(pc)) continue;
+      const { blocks, resumes } = this.#blocks(
+        [pc],
+        this.#extentOf(pc).extent,
+        (at) => this.#isCold(at),
+        (at) => this.#entries.has(at),
+      );
+      if (blocks.length <= this.#policy.maxBlocks && blocks.some((b) => b.pc === pc && b.count > 0))
+        plans.push(plan(pc, [], [], blocks, resumes));
+    }
+    this.#resumed.clear();
+    this.#build(plans);
   }
 
   #image(modules: readonly CodeModule[]): CodeImage {
@@ -508,7 +542,6 @@ class JitCompiler implements Compiler {
   }
 
   #plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
-    const { code, isa } = this.#parts;
     let unit = this.#units.get(start);
     if (unit === undefined) {
       unit = known([], this.#policy.visits === 0);
@@ -518,22 +551,23 @@ class JitCompiler implements Compiler {
     const { also } = unit;
     const prunes = unit.compiled < this.#policy.prunings;
     const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = findBlocks(
-      code,
-      this.#usages.folds,
-      [start, ...also, ...pcs],
-      extent,
-      {
-        delaySlot: isa.variant.delaySlot,
-        leaveCalls: this.#watch.stopInCallSlots,
-        whole: this.#watch.counts,
-      },
-      cold,
-    );
+    const { blocks, resumes } = this.#blocks([start, ...also, ...pcs], extent, cold, () => false);
     if (blocks.length > this.#policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
     unit.compiled++;
     return plan(start, also, pcs, blocks, resumes);
+  }
+
+  #blocks(
+    starts: readonly number[],
+    extent: Extent,
+    cold: (pc: number) => boolean,
+    ends: (pc: number) => boolean,
+  ): Blocks {
+    const { code, isa } = this.#parts;
+    const { stopInCallSlots: leaveCalls, counts: whole } = this.#watch;
+    const rules = { delaySlot: isa.variant.delaySlot, leaveCalls, whole, ends };
+    return findBlocks(code, this.#usages.folds, starts, extent, rules, cold);
   }
 
   /** Never arrived at by the evaluator, in this run or those before it whose code this one has. */
@@ -661,22 +695,17 @@ class JitCompiler implements Compiler {
       exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
     };
     const firstSlot = this.#modules.slots;
-    const bodies = plans.map((p, i) => ({
-      type: UNIT_TYPE,
-      body: new Unit(isa, this.#usages, p, links, this.#watch, this.#visitsOf(p, firstSlot + i)).emit(),
-    }));
-    const bytes = assemble({
-      types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
-      functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
-      memoryPages: this.#memoryPages,
-      bodies,
-      tableStart: firstSlot,
+    const units = plans.map((p, i): MadeUnit => {
+      const slot = firstSlot + i;
+      const visits = this.#visitsOf(p, slot);
+      const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
+      return { slot, body, instructions: p.instructions, fast: visits === undefined };
     });
+    const bytes = this.#modules.add(units);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
-    this.#modules.add({ bytes, firstSlot, slots: plans.length, instructions });
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
-      this.#starts[slot] = p.start;
+      this.#starts[slot] = this.#units.has(p.start) ? p.start : NO_FUNCTION;
       for (const [k, pc] of p.entries.entries()) {
         this.#entries.add(pc, { slot, number: k + 1 });
       }
@@ -693,7 +722,18 @@ class JitCompiler implements Compiler {
     this.stats.modules++;
     this.stats.units += plans.length;
     this.stats.instructions += instructions;
-    this.stats.bytes += bytes.length;
+    this.stats.bytes += bytes;
+  }
+
+  #assemble(units: readonly MadeUnit[]): Uint8Array<ArrayBuffer> {
+    const { isa } = this.#parts;
+    return assemble({
+      types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
+      functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
+      memoryPages: this.#memoryPages,
+      bodies: units.map(({ body }) => ({ type: UNIT_TYPE, body })),
+      slots: units.map(({ slot }) => slot),
+    });
   }
 
   met(block: CodeBlock): void {

@@ -20,8 +20,7 @@ export interface MachineCode {
 /** A module and the slots of the table that it fills when it is instantiated. `bytes` and `native` may throw CodeDamaged. */
 export interface CodeModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly firstSlot: number;
-  readonly slots: number;
+  readonly slots: readonly number[];
   /** Guest instructions in it. */
   readonly instructions: number;
   /** The host's machine code of it. */

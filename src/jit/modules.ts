@@ -3,6 +3,7 @@
 
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import type { CodeModule, CodeStore } from './image.ts';
+import type { Body } from './wasm.ts';
 
 /** What modules are instantiated with. */
 export interface ModuleHost {
@@ -10,15 +11,30 @@ export interface ModuleHost {
   readonly imports: WebAssembly.Imports;
 }
 
+/** A unit that this run has made. Its body is the same in whichever module it stands. */
+export interface MadeUnit {
+  readonly slot: number;
+  readonly body: Body;
+  /** Guest instructions in it. */
+  readonly instructions: number;
+  readonly fast: boolean;
+}
+
 /** A module of this run. */
 interface Held {
   module: CodeModule;
   /** It belongs to another run, and nothing of it has been wanted yet. */
   asleep: boolean;
+  /** What it is made of, where it can be taken apart. */
+  readonly units: readonly MadeUnit[] | undefined;
 }
+
+const instructionsOf = (units: readonly MadeUnit[]): number => units.reduce((sum, unit) => sum + unit.instructions, 0);
 
 export class Modules {
   readonly #host: () => ModuleHost;
+  /** Makes a module of units. */
+  readonly #assemble: (units: readonly MadeUnit[]) => Uint8Array<ArrayBuffer>;
   /** Where they are to be kept. */
   readonly #store: CodeStore | undefined;
   #held: Held[] = [];
@@ -26,12 +42,17 @@ export class Modules {
   #asleep: (Held | undefined)[] = [];
   #slots = 0;
 
-  constructor(host: () => ModuleHost, store: CodeStore | undefined) {
+  constructor(
+    host: () => ModuleHost,
+    assemble: (units: readonly MadeUnit[]) => Uint8Array<ArrayBuffer>,
+    store: CodeStore | undefined,
+  ) {
     this.#host = host;
+    this.#assemble = assemble;
     this.#store = store;
   }
 
-  /** How many slots of the table are taken: the first one of the next module. */
+  /** How many slots of the table are taken: the next unit's. */
   get slots(): number {
     return this.#slots;
   }
@@ -41,11 +62,32 @@ export class Modules {
     return this.#asleep[slot] !== undefined;
   }
 
-  /** Makes a module, whose functions fill the next slots. */
-  add(made: Omit<CodeModule, 'native' | 'optimised'>): void {
-    const module: CodeModule = { ...made, native: undefined, optimised: false };
-    this.#grow(this.#slots + module.slots);
-    const held: Held = { module, asleep: false };
+  /** Makes a module of units, which fill the next slots. @returns how many bytes it has */
+  add(units: readonly MadeUnit[]): number {
+    const held = this.#made(units);
+    this.#add(held);
+    return held.module.bytes.length;
+  }
+
+  /** Makes a module of one function, which is no unit, and fills the next slot. */
+  addFunction(bytes: Uint8Array<ArrayBuffer>): void {
+    const module = { bytes, slots: [this.#slots], instructions: 0, native: undefined, optimised: false };
+    this.#add({ module, asleep: false, units: undefined });
+  }
+
+  #made(units: readonly MadeUnit[]): Held {
+    const module: CodeModule = {
+      bytes: this.#assemble(units),
+      slots: units.map(({ slot }) => slot),
+      instructions: instructionsOf(units),
+      native: undefined,
+      optimised: false,
+    };
+    return { module, asleep: false, units };
+  }
+
+  #add(held: Held): void {
+    this.#grow(this.#slots + held.module.slots.length);
     this.#instantiate(held);
     if (this.#store !== undefined) this.#held.push(held);
   }
@@ -54,9 +96,9 @@ export class Modules {
   adopt(modules: readonly CodeModule[], slots: number): void {
     this.#grow(slots);
     for (const module of modules) {
-      const held: Held = { module, asleep: true };
+      const held: Held = { module, asleep: true, units: undefined };
       this.#held.push(held);
-      for (let i = 0; i < module.slots; i++) this.#asleep[module.firstSlot + i] = held;
+      for (const slot of module.slots) this.#asleep[slot] = held;
     }
   }
 
@@ -70,8 +112,7 @@ export class Modules {
   awake(slot: number): void {
     const held = this.#asleep[slot];
     if (held === undefined) return;
-    const { firstSlot, slots } = held.module;
-    for (let i = 0; i < slots; i++) this.#asleep[firstSlot + i] = undefined;
+    for (const each of held.module.slots) this.#asleep[each] = undefined;
     held.asleep = false;
     this.#instantiate(held);
   }
@@ -80,11 +121,10 @@ export class Modules {
     const { native } = held.module;
     let made = native === undefined ? undefined : this.#store?.native?.restore(native);
     if (made === undefined) {
-      const { bytes, firstSlot, slots, instructions } = held.module;
+      const { bytes, slots, instructions } = held.module;
       made = new WebAssembly.Module(bytes);
       // Machine code that the host does not accept is to be made anew.
-      if (native !== undefined)
-        held.module = { bytes, firstSlot, slots, instructions, native: undefined, optimised: false };
+      if (native !== undefined) held.module = { bytes, slots, instructions, native: undefined, optimised: false };
     }
     void new WebAssembly.Instance(made, this.#host().imports);
   }
@@ -102,14 +142,35 @@ export class Modules {
   }
 
   #used(inUse: ReadonlySet<number>): readonly Held[] {
-    return this.#held.filter(({ module: { firstSlot, slots } }) => {
-      for (let i = 0; i < slots; i++) if (inUse.has(firstSlot + i)) return true;
-      return false;
-    });
+    return this.#held.filter(({ module }) => module.slots.some((slot) => inUse.has(slot)));
   }
 
   /**
-   * Has the host optimise those of them that this run made or wanted, in the order in which it made them, `until` it is so late.
+   * Puts the units that this run has made and that are in use into few modules, the fast ones together: for later runs, whose host has
+   * less to look at, and the code that runs most in one place.
+   * @param most guest instructions of a module, but for its last unit
+   */
+  pack(inUse: ReadonlySet<number>, most: number): void {
+    const units: MadeUnit[] = [];
+    const others: Held[] = [];
+    for (const held of this.#held) {
+      if (held.units === undefined || held.module.optimised) others.push(held);
+      else for (const unit of held.units) if (inUse.has(unit.slot)) units.push(unit);
+    }
+    const packed: Held[] = [];
+    let next: MadeUnit[] = [];
+    for (const unit of [...units.filter(({ fast }) => fast), ...units.filter(({ fast }) => !fast)]) {
+      next.push(unit);
+      if (instructionsOf(next) < most) continue;
+      packed.push(this.#made(next));
+      next = [];
+    }
+    if (next.length > 0) packed.push(this.#made(next));
+    this.#held = [...packed, ...others];
+  }
+
+  /**
+   * Has the host optimise those of them that this run made or wanted, `until` it is so late.
    * @returns whether it did any
    */
   optimise(inUse: ReadonlySet<number>, until: number): boolean {
@@ -121,8 +182,8 @@ export class Modules {
       if (hostMilliseconds() > until) break;
       const optimised = native.of(held.module.bytes);
       if (optimised === undefined) break;
-      const { bytes, firstSlot, slots, instructions } = held.module;
-      held.module = { bytes, firstSlot, slots, instructions, native: optimised, optimised: true };
+      const { bytes, slots, instructions } = held.module;
+      held.module = { bytes, slots, instructions, native: optimised, optimised: true };
       news = true;
     }
     return news;

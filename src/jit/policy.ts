@@ -33,6 +33,8 @@ export interface Policy {
   readonly cacheInstructions: number;
   /** Where code is kept: arrivals without which there is nothing that the next run should find compiled besides. */
   readonly restArrivals: number;
+  /** Guest instructions of a module in which what a run has made is kept. */
+  readonly packInstructions: number;
   /** How long compiling the rest of what was executed may take when a run is over, by the time of the run… */
   readonly restShare: number;
   /** …and the same for having the host optimise what was compiled. */
@@ -61,7 +63,8 @@ export const POLICY: Policy = {
   prunings: 6,
   maxBlocks: 1200,
   cacheInstructions: 600_000,
-  restArrivals: 64,
+  restArrivals: 1000,
+  packInstructions: 12_000,
   restShare: 1,
   nativeShare: 0.5,
   keepLeast: 1500,

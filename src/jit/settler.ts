@@ -138,6 +138,6 @@ export function settlerModule(
     functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
     memoryPages,
     bodies: [{ type: 0, body: new Settling(isa.variant).emit(recipes).body() }],
-    tableStart: slot,
+    slots: [slot],
   });
 }

@@ -505,8 +505,19 @@ export interface ModuleParts {
   readonly memoryPages: number;
   /** Those that have a name are exported. V8 compiles a wrapper for each exported type, in each module. */
   readonly bodies: readonly { readonly type: number; readonly body: Body; readonly name?: string }[];
-  /** Where the functions of `bodies` are put into the table, one after the other. */
-  readonly tableStart?: number;
+  /** Where the functions of `bodies` are put into the table, one by one. */
+  readonly slots?: readonly number[];
+}
+
+/** Runs of consecutive numbers. */
+function runsOf(numbers: readonly number[]): { readonly from: number; readonly count: number }[] {
+  const runs: { from: number; count: number }[] = [];
+  for (const [i, number] of numbers.entries()) {
+    const run = runs.at(-1);
+    if (run !== undefined && number === numbers[i - 1]! + 1) run.count++;
+    else runs.push({ from: i, count: 1 });
+  }
+  return runs;
 }
 
 /** A module that imports memory `e.m`, table `e.t` and functions. */
@@ -564,16 +575,19 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       s.unsigned(parts.functions.length + i);
     }
   });
-  const { tableStart } = parts;
-  if (tableStart !== undefined) {
+  const { slots } = parts;
+  if (slots !== undefined) {
     section(9, (s) => {
-      s.unsigned(1);
-      s.u8(0);
-      s.u8(0x41);
-      s.signed(tableStart);
-      s.u8(0x0b);
-      s.unsigned(parts.bodies.length);
-      for (let i = 0; i < parts.bodies.length; i++) s.unsigned(parts.functions.length + i);
+      const runs = runsOf(slots);
+      s.unsigned(runs.length);
+      for (const { from, count } of runs) {
+        s.u8(0);
+        s.u8(0x41);
+        s.signed(slots[from]!);
+        s.u8(0x0b);
+        s.unsigned(count);
+        for (let i = 0; i < count; i++) s.unsigned(parts.functions.length + from + i);
+      }
     });
   }
   // https://github.com/WebAssembly/branch-hinting: what is unlikely is put out of the way, and costs the rest no registers.

@@ -105,12 +105,12 @@ describe('code of another run', () => {
   });
 
   it.each([
-    ['what computes its flags', (settler: number, firstSlot: number) => firstSlot === settler],
-    ['the rest', (settler: number, firstSlot: number) => firstSlot !== settler],
+    ['what computes its flags', (settler: number, [first]: readonly number[]) => first === settler],
+    ['the rest', (settler: number, [first]: readonly number[]) => first !== settler],
   ])('is made anew where %s cannot be read any more', (_what, isDamaged) => {
     const damaged = store.with(({ modules, settler }) => ({
       modules: modules.map((module) =>
-        isDamaged(settler, module.firstSlot)
+        isDamaged(settler, module.slots)
           ? {
               ...module,
               get bytes(): never {
