@@ -31,6 +31,9 @@ function bytecodeFor(file: string, command: string | undefined): CacheFile | und
   return new CacheFile(directory, `${buildIdentity(file)} ${command}`, 'bytecode');
 }
 
+/** How many runs say which functions' bytecode is kept; its file begins with the number of the last one that did. */
+const RUNS = 2;
+
 type Program = (
   exports: object,
   require: NodeJS.Require,
@@ -49,16 +52,18 @@ function load(file: string): void {
     return;
   }
   const kept = bytecodeFor(file, process.argv[2]);
-  const cachedData = kept?.read();
+  const head = kept?.read();
+  const cachedData = head?.subarray(1);
   const script = new Script(readFileSync(file, 'latin1'), {
     filename: file,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
   (script.runInThisContext() as Program)({}, require, {}, file, dirname(file));
-  if (kept === undefined || script.cachedDataRejected === false) return;
-  // What was compiled by then is what a run needs.
+  // What was compiled by the end is what a run needs. The first one compiles code, the second one finds it: other functions do that.
+  const run = script.cachedDataRejected === false ? head![0]! + 1 : 0;
+  if (kept === undefined || run >= RUNS) return;
   process.once('exit', (status) => {
-    if (status !== EXIT_BAD_INPUT) kept.write(script.createCachedData());
+    if (status !== EXIT_BAD_INPUT) kept.write(Buffer.concat([Uint8Array.of(run), script.createCachedData()]));
   });
 }
 
