@@ -29,13 +29,14 @@ const STORE: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
 const ALIGN_CODE = { any: 0, natural: 1, strict: 2 } as const;
 const ALIGNMENTS = ['any', 'natural', 'strict'] as const;
 
-/** An access in one number, for the out-of-line path: bytes and alignment. */
-export const packAccess = (access: Pick<Load, 'bytes' | 'align'>): number =>
-  access.bytes | (ALIGN_CODE[access.align] << PACKED_ALIGN_BIT);
-export const PACKED_ALIGN_BIT = 8;
+/** An access in one number, for the out-of-line path: bytes, alignment, and the exit to take where the evaluator is to execute it. */
+const packAccess = (access: Pick<Load, 'bytes' | 'align'>, exit: number): number =>
+  access.bytes | (ALIGN_CODE[access.align] << PACKED_ALIGN_BIT) | (exit << PACKED_EXIT_BIT);
+export const PACKED_ALIGN_BIT = 5;
+export const PACKED_EXIT_BIT = 7;
 export const unpackAccess = (packed: number): Pick<Load, 'bytes' | 'align'> => ({
-  bytes: (packed & 0xff) as Load['bytes'],
-  align: ALIGNMENTS[packed >> PACKED_ALIGN_BIT]!,
+  bytes: (packed & ((1 << PACKED_ALIGN_BIT) - 1)) as Load['bytes'],
+  align: ALIGNMENTS[(packed >>> PACKED_ALIGN_BIT) & ((1 << (PACKED_EXIT_BIT - PACKED_ALIGN_BIT)) - 1)]!,
 });
 
 /** From an address, as i32, to the offset of its entry in the TLB. */
@@ -321,11 +322,9 @@ export class AccessLowering {
   #miss(access: Load | Store, helper: 'load' | 'store', address: number): void {
     const code = this.#code;
     code.get(address);
-    code.i32(packAccess(access));
+    code.i32(packAccess(access, this.#s.exit()));
     code.call(HELPER[helper]);
-    code.if(VOID, false);
-    this.#s.leave();
-    code.end();
+    this.#s.leaveIfLeft();
   }
 
   #read(access: Load, offset: number): void {

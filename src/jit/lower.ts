@@ -41,6 +41,10 @@ export interface Surroundings {
   endSet(register: Register): void;
   /** Emits leaving to the evaluator at the current instruction, which has changed nothing yet. */
   leave(): void;
+  /** The number of the exit for that. */
+  exit(): number;
+  /** Emits leaving by an exit that a helper has taken, where it says so: the value on the stack. */
+  leaveIfLeft(): void;
   /** Pushes the number of instructions executed before the current one, an i64. */
   cycles(): void;
 }

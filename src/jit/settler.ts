@@ -55,6 +55,14 @@ class Settling implements Surroundings {
     throw new Error('flags are made of values alone');
   }
 
+  exit(): number {
+    throw new Error('flags are made of values alone');
+  }
+
+  leaveIfLeft(): void {
+    throw new Error('flags are made of values alone');
+  }
+
   cycles(): void {
     throw new Error('flags do not tell the time');
   }

@@ -5,6 +5,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import {
   FLAGS_KIND,
   FLAGS_SETTLER,
+  LEFT_FLAG,
   PAGE_BITS,
   PAGE_SIZE,
   SCRATCH,
@@ -18,7 +19,7 @@ import {
   TLB_WRITE,
 } from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
-import { emitTlbEntry, PACKED_ALIGN_BIT } from './lower-access.ts';
+import { emitTlbEntry, PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './lower-access.ts';
 import { HELPER_TYPES } from './runtime.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
@@ -134,9 +135,11 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   code.get(last);
   code.op(wide ? OP.i64_and : OP.i32_and);
   if (!isa.variant.bigEndian) {
-    // No alignment is demanded where `packed` says nothing besides the size.
+    // Some alignment is demanded?
     code.get(packed);
-    code.get(bytes);
+    code.i32((1 << PACKED_EXIT_BIT) - (1 << PACKED_ALIGN_BIT));
+    code.op(OP.i32_and);
+    code.i32(0);
     code.op(OP.i32_ne);
     extend();
     code.op(wide ? OP.i64_mul : OP.i32_mul);
@@ -165,6 +168,21 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     emitTlbEntry(code);
   });
   lookIn(TLB_SECOND, () => emitSecondEntry(code, isa, address));
+}
+
+/** Behind an access of the host's: where the evaluator is to execute the instruction, takes the exit. */
+function emitLeft(code: Code): void {
+  const packed = 1;
+  code.if();
+  code.i32(0);
+  code.get(packed);
+  code.i32(PACKED_EXIT_BIT);
+  code.op(OP.i32_shr_u);
+  code.memory(OP.i32_store, LEFT_FLAG);
+  code.i32(1);
+  code.op(OP.return);
+  code.end();
+  code.i32(0);
 }
 
 /** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
@@ -203,6 +221,7 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       code.end();
       code.end();
     } else code.call(i);
+    if (name === 'load' || name === 'store') emitLeft(code);
     return { type: n + i, body: code.body(), name };
   });
   return assemble({

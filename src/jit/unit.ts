@@ -77,8 +77,6 @@ export class Unit implements Surroundings {
   readonly #registers: readonly Register[];
   readonly #locals: Int32Array;
   readonly #lowering: Lowering;
-  /** Number of the place where control leaves. */
-  readonly #exit: number;
   readonly #result: number;
   readonly #flow: DataFlow;
   #leaveClean: Label = 0;
@@ -110,7 +108,6 @@ export class Unit implements Surroundings {
     this.#registers = usages.registers;
     this.#locals = new Int32Array(this.#registers.length).fill(-1);
     this.#lowering = new Lowering(this);
-    this.#exit = this.code.local(I32);
     this.#result = this.code.local(this.#wide ? I64 : I32);
     this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0, this.#inState);
   }
@@ -136,13 +133,11 @@ export class Unit implements Surroundings {
       }
     }
     code.end();
-    code.i32(0);
-    code.get(this.#exit);
-    code.memory(OP.i32_store, LEFT_FLAG);
     // No caller may take what is left in the local for the address that it waits for.
     this.#word(-1);
     code.get(this.#result);
-    code.get(this.#exit);
+    code.i32(0);
+    code.memory(OP.i32_load, LEFT_FLAG);
     code.op(OP.select);
     code.get(LEFT_BUDGET);
     return code.body();
@@ -194,6 +189,22 @@ export class Unit implements Surroundings {
 
   leave(): void {
     this.#leaveAt(this.#itemPc, this.#executed, this.#watch.observes);
+  }
+
+  exit(): number {
+    return this.#links.exit(this.#itemPc, this.#block, this.#executed, this.#watch.observes);
+  }
+
+  leaveIfLeft(): void {
+    const { code } = this;
+    if (this.#pending === undefined) {
+      code.brIf(this.#stubLabel());
+      return;
+    }
+    code.if(VOID, false);
+    this.#storePending();
+    code.br(this.#stubLabel());
+    code.end();
   }
 
   cycles(): void {
@@ -310,6 +321,8 @@ export class Unit implements Surroundings {
       if (isSwitched(item)) this.#beforeSwitchPoint();
       this.#beforeInstruction(item.instruction);
       const branch = this.#lowering.instruction(emitted[k]!, members[k]);
+      // An access was a call, across which nothing stays in a register of the host.
+      if (emitted[k]!.list.accesses) this.#cached.clear();
       this.#flow.applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
       k++;
       executed++;
@@ -559,38 +572,41 @@ export class Unit implements Surroundings {
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
   #leaveAt(pc: number, executed: number, told: boolean): void {
     const { code } = this;
-    if (this.#pending !== undefined) {
-      const { control } = this.#isa.registers;
-      code.i32(0);
-      this.#pending();
-      code.memory(OP.i64_store, STATE + control.pending.offset);
-      code.i32(0);
-      code.i32(1);
-      code.memory(OP.i32_store, STATE + control.slot.offset);
-    }
+    this.#storePending();
+    code.i32(0);
     code.i32(this.#links.exit(pc, this.#block, executed, told));
-    code.set(this.#exit);
-    this.#branchToStub();
+    code.memory(OP.i32_store, LEFT_FLAG);
+    code.br(this.#stubLabel());
   }
 
-  /** Stores what is dirty out of line, and returns. */
-  #branchToStub(): void {
+  /** Within a delay slot, stores where its branch leads. */
+  #storePending(): void {
+    if (this.#pending === undefined) return;
+    const { code } = this;
+    const { control } = this.#isa.registers;
+    code.i32(0);
+    this.#pending();
+    code.memory(OP.i64_store, STATE + control.pending.offset);
+    code.i32(0);
+    code.i32(1);
+    code.memory(OP.i32_store, STATE + control.slot.offset);
+  }
+
+  /** Label of what stores what is dirty, out of line, and returns. */
+  #stubLabel(): Label {
     const stub = this.#flow.stubFor(this.#dirtyNow);
-    if (stub < 0) {
-      this.code.br(this.#leaveClean);
-      return;
-    }
+    if (stub < 0) return this.#leaveClean;
     const label = this.#stubs[stub];
     if (label === undefined) throw new Error('an exit that the data flow does not know');
     this.#stubUsed[stub] = true;
-    this.code.br(label);
+    return label;
   }
 
   /** Returns `pc` out of line: to whatever is there by now. */
   #returnTo(pc: number): void {
     this.#word(pc);
     this.code.set(this.#result);
-    this.#branchToStub();
+    this.code.br(this.#stubLabel());
   }
 
   /** To a known address: a block of this unit, or another unit in tail position. */
