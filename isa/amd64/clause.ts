@@ -1,6 +1,7 @@
 // The clause: one row of the manual with its meaning. See README.md for how to write one.
 
 import type { ClauseInfo } from '../dsl/isa.ts';
+import { lazy } from '../dsl/lazy.ts';
 import type { Exec } from './exec.ts';
 import { type OperandSpec, type Pattern, parseForm, parsePattern } from './pattern.ts';
 
@@ -14,22 +15,31 @@ export interface Clause extends ClauseInfo {
   readonly effect: (x: Exec) => void;
 }
 
-/** A row before its family has named it. */
-export type Row = Omit<Clause, 'family'>;
+/** A row that its family is to name. */
+export type Row = (family: string) => Clause;
 
-/** `form` is the manual's instruction column, `pattern` its opcode column (pattern.ts has the grammar). */
+/** `form` is the manual's instruction column, `pattern` its opcode column (pattern.ts has the grammar): read when they are wanted. */
 export const clause = (form: string, pattern: string, effect: (x: Exec) => void): Row => {
-  const { mnemonic, operands } = parseForm(form);
-  return {
+  const read = lazy(() => {
+    const { mnemonic, operands } = parseForm(form);
+    return { mnemonic, operands, encoding: parsePattern(pattern, operands) };
+  });
+  return (family) => ({
     name: `${form} (${pattern})`,
+    family,
     pattern,
-    mnemonic,
-    operands,
-    encoding: parsePattern(pattern, operands),
     effect,
-  };
+    get mnemonic() {
+      return read().mnemonic;
+    },
+    get operands() {
+      return read().operands;
+    },
+    get encoding() {
+      return read().encoding;
+    },
+  });
 };
 
 /** The rows of one file, under its name. */
-export const family = (name: string, rows: readonly Row[]): readonly Clause[] =>
-  rows.map((row) => ({ ...row, family: name }));
+export const family = (name: string, rows: readonly Row[]): readonly Clause[] => rows.map((row) => row(name));

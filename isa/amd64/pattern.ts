@@ -89,7 +89,7 @@ const PREFIXES: ReadonlySet<string> = new Set(['NP', '66', 'F2', 'F3', '!F3']);
 const IMMEDIATES: ReadonlySet<string> = new Set(['ib', 'iw', 'iz', 'iv', 'cb', 'cd', 'moffs']);
 const BYTE = /^[0-9A-F]{2}$/;
 
-/** Reads a pattern. Throws on what is not one: a description with a misspelt row does not load. */
+/** Reads a pattern. Throws on what is not one: a description with a misspelt row makes no table. */
 export const parsePattern = (text: string, operands: readonly OperandSpec[]): Pattern => {
   const bytes: number[] = [];
   const immediates: Immediate[] = [];
