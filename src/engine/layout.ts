@@ -67,15 +67,16 @@ export const TLB_ADDEND = 16;
 export const INVALID_TAG = -1;
 
 /**
- * A second one, of as many entries, by another hash of the page number: what two pages that share an entry in the first one are found by.
+ * A second one, of more entries, by another hash of the page number: where pages are found that had to give way to others in the first one.
  * It is looked at out of line.
  */
 export const TLB_SECOND = 0x100000;
+export const TLB_SECOND_ENTRIES = 32768;
 /** Its index is the page number XOR that shifted to the right by so much. */
 export const SECOND_SHIFT = 12;
 
 /** Guest page frames from here on. */
-export const FRAMES = 0x120000;
+export const FRAMES = 0x200000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */

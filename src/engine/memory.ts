@@ -19,6 +19,7 @@ import {
   TLB_ENTRY,
   TLB_READ,
   TLB_SECOND,
+  TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from './layout.ts';
 
@@ -104,7 +105,7 @@ const AS_MAPPED = 0;
 const firstEntry = (page: number): number => (TLB + (page & (TLB_ENTRIES - 1)) * TLB_ENTRY) >>> 2;
 /** The same in the second one: `emitSecondEntry` of src/jit/support.ts says the same. */
 const secondEntry = (page: number): number =>
-  (TLB_SECOND + ((page ^ ((page | 0) >>> SECOND_SHIFT)) & (TLB_ENTRIES - 1)) * TLB_ENTRY) >>> 2;
+  (TLB_SECOND + ((page ^ ((page | 0) >>> SECOND_SHIFT)) & (TLB_SECOND_ENTRIES - 1)) * TLB_ENTRY) >>> 2;
 
 export class Memory {
   readonly wasm: WebAssembly.Memory;
@@ -160,7 +161,8 @@ export class Memory {
     this.#nextFrame = FRAMES >>> PAGE_BITS;
     this.#zeroFrame = this.#nextFrame++;
     this.#frameEpoch[this.#zeroFrame] = -1;
-    this.flushTlb();
+    // Tags of zeros are those of page 0. It is looked for where it belongs, and where an access goes round the end of the address space.
+    for (const page of [0, 2 ** (32 - PAGE_BITS) - 1, -1]) this.#dropTlb(page);
   }
 
   setSource(source: PageSource): void {
@@ -342,13 +344,6 @@ export class Memory {
     for (const at of [firstEntry(page), secondEntry(page)]) this.i32.fill(INVALID_TAG, at, at + 4);
   }
 
-  /** Forgets every translation. */
-  flushTlb(): void {
-    // Addends that nothing leads to do no harm.
-    for (const table of [TLB, TLB_SECOND])
-      this.i32.fill(INVALID_TAG, table >>> 2, (table + TLB_ENTRIES * TLB_ENTRY) >>> 2);
-  }
-
   #flushTlbWrites(): void {
     const forget = (at: number): void => {
       this.i32[at + TLB_WRITE / 4] = INVALID_TAG;
@@ -360,10 +355,8 @@ export class Memory {
         forget(secondEntry(this.#writable[i]!));
       }
     } else {
-      for (let i = 0; i < TLB_ENTRIES; i++) {
-        forget((TLB + i * TLB_ENTRY) >>> 2);
-        forget((TLB_SECOND + i * TLB_ENTRY) >>> 2);
-      }
+      for (let i = 0; i < TLB_ENTRIES; i++) forget((TLB + i * TLB_ENTRY) >>> 2);
+      for (let i = 0; i < TLB_SECOND_ENTRIES; i++) forget((TLB_SECOND + i * TLB_ENTRY) >>> 2);
     }
     this.#writableCount = 0;
   }

@@ -2,7 +2,7 @@
 
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { convertNan, propagateNan } from '../engine/float.ts';
-import { SCRATCH } from '../engine/layout.ts';
+import { PAGE_SIZE, SCRATCH } from '../engine/layout.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
 import type { Helper } from './helpers.ts';
 import { unpackAccess } from './lower-access.ts';
@@ -45,6 +45,10 @@ export function helpers(
   const { u8, i32 } = memory;
   const rule = variant.nan;
   const scratchWord = SCRATCH >>> 2;
+  /** Copies a few bytes, in guest order on a little-endian target. */
+  const copy = (to: number, from: number, bytes: number): void => {
+    for (let i = 0; i < bytes; i++) u8[to + i] = u8[from + i]!;
+  };
   const load = (low: number, high: number, packed: number): number => {
     const { bytes, align } = unpackAccess(packed);
     const address = (high >>> 0) * 2 ** 32 + (low >>> 0);
@@ -52,16 +56,21 @@ export function helpers(
     if (align !== 'any' && address % bytes !== 0) return 1;
     try {
       const host = memory.translate(address, 'read');
-      if ((host & 7) + bytes <= 8 || (!memory.bigEndian && (host & 4095) + bytes <= 4096)) {
-        if (memory.bigEndian) {
-          i32[scratchWord] = 0;
-          i32[scratchWord + 1] = 0;
-          for (let i = 0; i < bytes; i++) u8[SCRATCH + bytes - 1 - i] = u8[(host + i) ^ 7]!;
-        } else u8.copyWithin(SCRATCH, host, host + bytes);
+      if (!memory.bigEndian) {
+        const inPage = Math.min(PAGE_SIZE - (address % PAGE_SIZE), bytes);
+        const rest = inPage < bytes ? memory.translate(address + inPage, 'read') : 0;
+        copy(SCRATCH, host, inPage);
+        copy(SCRATCH + inPage, rest, bytes - inPage);
+        return 0;
+      }
+      if ((host & 7) + bytes <= 8) {
+        i32[scratchWord] = 0;
+        i32[scratchWord + 1] = 0;
+        for (let i = 0; i < bytes; i++) u8[SCRATCH + bytes - 1 - i] = u8[(host + i) ^ 7]!;
         return 0;
       }
       memory.translate(address + bytes - 1, 'read');
-      for (let i = 0; i < bytes; i++) u8[SCRATCH + (memory.bigEndian ? bytes - 1 - i : i)] = memory.readU8(address + i);
+      for (let i = 0; i < bytes; i++) u8[SCRATCH + bytes - 1 - i] = memory.readU8(address + i);
       return 0;
     } catch (error) {
       if (error instanceof GuestFault) return 1;
@@ -76,13 +85,15 @@ export function helpers(
     if (memory.holdsCode(address) || memory.holdsCode(address + bytes - 1)) return 1;
     try {
       const host = memory.translate(address, 'write');
-      if (!memory.bigEndian && (host & 4095) + bytes <= 4096) {
-        u8.copyWithin(host, SCRATCH, SCRATCH + bytes);
+      if (!memory.bigEndian) {
+        const inPage = Math.min(PAGE_SIZE - (address % PAGE_SIZE), bytes);
+        const rest = inPage < bytes ? memory.translate(address + inPage, 'write') : 0;
+        copy(host, SCRATCH, inPage);
+        copy(rest, SCRATCH + inPage, bytes - inPage);
         return 0;
       }
       if (bytes > 1) memory.translate(address + bytes - 1, 'write');
-      for (let i = 0; i < bytes; i++)
-        memory.writeU8(address + i, u8[SCRATCH + (memory.bigEndian ? bytes - 1 - i : i)]!);
+      for (let i = 0; i < bytes; i++) memory.writeU8(address + i, u8[SCRATCH + bytes - 1 - i]!);
       return 0;
     } catch (error) {
       if (error instanceof GuestFault) return 1;

@@ -12,10 +12,10 @@ import {
   SECOND_SHIFT,
   TLB,
   TLB_ADDEND,
-  TLB_ENTRIES,
   TLB_ENTRY,
   TLB_READ,
   TLB_SECOND,
+  TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
@@ -93,7 +93,7 @@ function emitSecondEntry(code: Code, isa: Isa, address: number): void {
   code.i32(SECOND_SHIFT);
   code.op(OP.i32_shr_u);
   code.op(OP.i32_xor);
-  code.i32(TLB_ENTRIES - 1);
+  code.i32(TLB_SECOND_ENTRIES - 1);
   code.op(OP.i32_and);
   code.i32(Math.log2(TLB_ENTRY));
   code.op(OP.i32_shl);

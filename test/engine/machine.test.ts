@@ -46,7 +46,7 @@ describe('a run that may end early', () => {
     const loop = LOOPS[goarch];
 
     function begin(engine: keyof typeof ENGINES, rounds = ROUNDS): Machine {
-      const machine = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 21, compiler: ENGINES[engine] });
+      const machine = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 22, compiler: ENGINES[engine] });
       machine.memory.setSource({
         protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
       });
@@ -109,7 +109,7 @@ describe('flags on amd64', () => {
   const FLAGS = ['CF', 'PF', 'AF', 'ZF', 'SF', 'OF'];
 
   function machineWith(code: string, registers: Readonly<Record<string, bigint>>): Machine {
-    const machine = new Machine(isa, { limit: 2 ** 47, memorySize: 2 ** 21 });
+    const machine = new Machine(isa, { limit: 2 ** 47, memorySize: 2 ** 22 });
     machine.memory.setSource({
       protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
     });

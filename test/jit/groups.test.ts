@@ -69,7 +69,7 @@ function mips(isa: Isa): Target {
 
 function machine(isa: Isa, code: readonly number[], onStats?: (stats: CompilerStats) => void): Machine {
   const compiler = onStats && jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings: 0, visits: 0 }, onStats });
-  const m = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 21, compiler });
+  const m = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 22, compiler });
   const protectionAt = (address: number): number => {
     if (address >= CODE && address < CODE + PAGE) return PROT_READ | PROT_EXEC;
     if (address < DATA || address >= DATA + 3 * PAGE) return -1;

@@ -205,7 +205,7 @@ function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, 
         ? PROT_READ | PROT_EXEC
         : address >= DATA && address < DATA + PAGES * 4096
           ? PROT_READ | PROT_WRITE
-          : address === DATA + PAGES * 4096
+          : address >>> 12 === (DATA + PAGES * 4096) >>> 12
             ? PROT_READ
             : -1,
   });

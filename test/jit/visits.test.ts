@@ -14,7 +14,7 @@ function looping(visits: number): { machine: Machine; stats: CompilerStats } {
   let stats: CompilerStats | undefined;
   const machine = new Machine(isaFor('amd64'), {
     limit: 2 ** 31,
-    memorySize: 2 ** 21,
+    memorySize: 2 ** 22,
     compiler: jit({
       policy: { threshold: 1, urgent: 1, warmUp: 0, visits },
       onStats: (s) => {
