@@ -228,10 +228,10 @@ test(
 test(
   'a goroutine whose deep stack the collector scans first is waited for, unless the caller says how long',
   async () => {
-    const place = { from: 6_225_819, to: 6_225_819 };
+    const place = { from: 5_351_280, to: 5_351_280 };
     const waited = await swept('stackgrowth', 'mips', place);
     expect(waited).toMatchObject({ injections: 1, failures: [] });
-    const impatient = await swept('stackgrowth', 'mips', { ...place, patience: 20_000_000 });
+    const impatient = await swept('stackgrowth', 'mips', { ...place, patience: 8_000_000 });
     expect(impatient.failures.map((f) => f.oracle)).toEqual(['progress']);
   },
   TIMEOUT,
