@@ -4,17 +4,7 @@ import { crc32 } from 'node:zlib';
 import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
-import {
-  BLOCK_SIZE,
-  FLAGS_SETTLER,
-  LEFT_FLAG,
-  PAGE_SIZE,
-  REMAINING,
-  STRETCH_END,
-  VISITS,
-  VISITS_END,
-  WINDOW,
-} from '../engine/layout.ts';
+import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
@@ -30,8 +20,9 @@ import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
 import { settlerModule } from './settler.ts';
 import { helperType } from './support.ts';
-import { UNIT_TYPE, Unit, type Visits } from './unit.ts';
+import { UNIT_TYPE, Unit } from './unit.ts';
 import { Usages } from './usage.ts';
+import { NO_FUNCTION, VisitCounts } from './visits.ts';
 import { assemble } from './wasm.ts';
 import { CacheFull, Watch } from './watch.ts';
 
@@ -74,8 +65,6 @@ interface Known {
   compiled: number;
   /** Its code is to be fast from now on, instead of short. */
   fast: boolean;
-  /** How often the host was told of visits to its code while that was short. */
-  visited: number;
 }
 
 const known = (also: readonly number[], fast: boolean): Known => ({
@@ -83,13 +72,8 @@ const known = (also: readonly number[], fast: boolean): Known => ({
   jumps: new Map(),
   compiled: 0,
   fast,
-  visited: 0,
 });
 
-/** By how many times what is told of once is told of at once. */
-const VISITED_URGENT = 8;
-/** The start of the function in a slot that holds none: flags, and bridges. */
-const NO_FUNCTION = -1;
 /** Bridges that are made at once. */
 const MOST_BRIDGES = 1000;
 
@@ -119,11 +103,7 @@ class JitCompiler implements Compiler {
   readonly #entries: Entries;
   /** What is known of the functions that were compiled, by start. */
   readonly #units = new Map<number, Known>();
-  /** By slot: where the function begins that is in it. */
-  #starts: number[] = [];
-  /** Starts of functions that were visited often, and are to become fast. */
-  #visited: number[] = [];
-  #visitedUrgently = false;
+  readonly #visits: VisitCounts;
   /** Where the evaluator took over, in a run that began with the code of others. */
   readonly #resumed = new Set<number>();
   /** Guest instructions that the modules hold. */
@@ -161,6 +141,7 @@ class JitCompiler implements Compiler {
     );
     const { isa, memory, code } = parts;
     this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
+    this.#visits = new VisitCounts(memory.i32, this.#policy.visits);
     this.#usages = new Usages(isa.registers, parts.flags);
     this.#watch = new Watch(memory);
     this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
@@ -177,7 +158,7 @@ class JitCompiler implements Compiler {
         this.stats.misses,
         this.#settle,
         (n) => this.#watch.tell(n),
-        this.#visit,
+        this.#visits.tell,
       );
       this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports);
     }
@@ -229,7 +210,7 @@ class JitCompiler implements Compiler {
     const { memory, state, now } = this.#parts;
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
-    if (this.#visitedUrgently || this.#visited.length >= this.#policy.visitedBatch) this.#makeFast();
+    if (this.#visits.due(this.#policy.visitedBatch)) this.#makeFast();
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
@@ -324,8 +305,7 @@ class JitCompiler implements Compiler {
     for (const page of image.pages) this.#pages.add(page);
     this.#coverage.adopt(image.blocks, image.blockSizes);
     for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast));
-    this.#starts = [...image.starts];
-    memory.i32.fill(0, VISITS >>> 2, (VISITS >>> 2) + Math.min(this.#starts.length, (VISITS_END - VISITS) >>> 2));
+    this.#visits.adopt(image.starts);
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
     this.#entries.adopt(image);
     this.#news = false;
@@ -427,7 +407,7 @@ class JitCompiler implements Compiler {
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
       functions: [...this.#units].map(([start, { also, fast }]) => ({ start, also, fast })),
-      starts: Float64Array.from({ length: this.#modules.slots }, (_, slot) => this.#starts[slot] ?? NO_FUNCTION),
+      starts: this.#visits.all(this.#modules.slots),
       pages: Float64Array.from(pages),
       pageSums: Uint32Array.from(pages, (page) => crc32(memory.compiledPage(page * PAGE_SIZE))),
       flags: flags.numbered(),
@@ -515,9 +495,7 @@ class JitCompiler implements Compiler {
     this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
-    this.#starts = [];
-    this.#visited = [];
-    this.#visitedUrgently = false;
+    this.#visits.clear();
     this.#units.clear();
     this.#pages.clear();
     this.#coverage.clear();
@@ -632,32 +610,15 @@ class JitCompiler implements Compiler {
     this.#build(plans);
   }
 
-  /** Compiled code tells of a function whose code is short that control comes there often. */
-  readonly #visit = (slot: number): void => {
-    const start = this.#starts[slot];
-    const unit = start === undefined ? undefined : this.#units.get(start);
-    if (unit === undefined || unit.fast) return;
-    if (unit.visited++ === 0) this.#visited.push(start!);
-    this.#visitedUrgently ||= unit.visited === VISITED_URGENT;
-  };
-
   /** Compiles what was visited often again, `until` it is so late; with `least`, all that was visited so often. */
   #makeFast(until = Number.POSITIVE_INFINITY, least?: number): void {
     const began = hostMilliseconds();
-    const starts = new Set(this.#visited);
-    if (least !== undefined) {
-      const { i32 } = this.#parts.memory;
-      for (const [slot, start] of this.#starts.entries())
-        if (start !== NO_FUNCTION && i32[(VISITS >>> 2) + slot]! >= least) starts.add(start);
-    }
-    this.#visited = [];
-    this.#visitedUrgently = false;
     const wanted: Wanted = new Map();
-    for (const start of starts) {
+    for (const start of this.#visits.take(least)) {
       const unit = this.#units.get(start);
       if (unit === undefined || unit.fast) continue;
       unit.fast = true;
-      const pcs = this.#entries.of((slot) => this.#starts[slot] === start);
+      const pcs = this.#entries.of((slot) => this.#visits.isIn(slot, start));
       wanted.set(start, { extent: this.#extentOf(start).extent, pcs });
     }
     if (wanted.size === 0) return;
@@ -679,15 +640,6 @@ class JitCompiler implements Compiler {
     }
   }
 
-  /** How the unit in a slot counts visits: not at all where it is to be fast. @throws CacheFull */
-  #visitsOf({ start }: Plan, slot: number): Visits | undefined {
-    if (this.#units.get(start)?.fast === true) return undefined;
-    const at = VISITS + 4 * slot;
-    if (at >= VISITS_END) throw new CacheFull('counts of visits');
-    this.#parts.memory.i32[at >>> 2] = 0;
-    return { at, every: this.#policy.visits, unit: slot };
-  }
-
   #makeModule(plans: readonly Plan[]): void {
     const { isa } = this.#parts;
     const links = {
@@ -697,7 +649,7 @@ class JitCompiler implements Compiler {
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
-      const visits = this.#visitsOf(p, slot);
+      const visits = this.#units.get(p.start)?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
       return { slot, body, instructions: p.instructions, fast: visits === undefined };
     });
@@ -705,7 +657,7 @@ class JitCompiler implements Compiler {
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
-      this.#starts[slot] = this.#units.has(p.start) ? p.start : NO_FUNCTION;
+      this.#visits.fill(slot, this.#units.has(p.start) ? p.start : NO_FUNCTION);
       for (const [k, pc] of p.entries.entries()) {
         this.#entries.add(pc, { slot, number: k + 1 });
       }

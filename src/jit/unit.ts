@@ -28,6 +28,7 @@ import { valueType } from './lower-access.ts';
 import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
 import { Shape } from './shape.ts';
 import { RegisterSet, type Usages } from './usage.ts';
+import type { Visits } from './visits.ts';
 import { type Body, Code, I32, I64, type Label, OP, SIMD, VOID } from './wasm.ts';
 import type { Watch } from './watch.ts';
 
@@ -42,15 +43,6 @@ export interface Links {
   exit(pc: number, block: Block, executed: number, told: boolean): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
-}
-
-/** How a unit that is short counts how often control comes in and turns in its loops. */
-export interface Visits {
-  /** Address of the count. */
-  readonly at: number;
-  /** Each time that so many are reached, a power of two, the host is told of `unit`. */
-  readonly every: number;
-  readonly unit: number;
 }
 
 /** Index of the unit's function type in its module. */
