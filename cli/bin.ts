@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The executable: what `safepoint` runs. It sets V8's flags and loads a program (cli/entry.ts, cli/entry-run.ts), whose bytecode is kept from run to run:
-// compiling it takes a tenth of a second, as long as Node's own start.
+// The executable: what `safepoint` runs. It sets V8's flags and loads a program (cli/entry.ts, cli/entry-run.ts), whose bytecode is kept
+// from run to run: compiling it takes a tenth of a second, as long as Node's own start.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -156,6 +156,24 @@ describe.each([false, true])('memory, big-endian %s', (bigEndian) => {
       expect(memory.readU8(page(7))).toBe(1);
     });
 
+    it('need not be present for code that was compiled from it, and tells of changes all the same', () => {
+      const whole = new Uint8Array(4096).fill(0x90);
+      for (const n of [8, 9]) prot.set(n, RW | PROT_EXEC);
+      memory.setSource({
+        protectionAt: (address) => prot.get(Math.floor(address / 4096)) ?? -1,
+        contentsAt: (at) => (at === page(8) || at === page(9) ? whole : undefined),
+      });
+      expect(memory.compiledPage(page(8))).toBe(whole);
+      expect(memory.compiledPage(page(9))).toBe(whole);
+      expect(memory.present(page(8))).toBe(false);
+      expect(memory.readU8(page(8))).toBe(0x90);
+      expect(told).toEqual([]);
+      memory.writeU8(page(8), 1);
+      expect(told).toEqual([8]);
+      memory.discard(page(9), 4096);
+      expect(told).toEqual([8, 9]);
+    });
+
     it('has the protection that it had, when a snapshot is restored', () => {
       const snapshot = memory.snapshot();
       prot.set(7, PROT_READ);

@@ -5,6 +5,7 @@ import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
 import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
+import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { GOARCHES, loadFixture } from '../support/fixtures.ts';
 import { extentsOf, lockstep, start } from '../support/lockstep.ts';
@@ -62,9 +63,17 @@ describe.each(GOARCHES)('%s', (goarch) => {
     expect(second.stats.instructions).toBeLessThan(first.stats.instructions / 20);
   });
 
+  it('the second run adds what it came by in the middle of the code, and after a few there is nothing to add', () => {
+    const store = new Kept();
+    const runs = [1, 2, 3, 4, 5].map(() => run(bytes, store, LATE));
+    expect(runs[2]!.stats.restored).toBeGreaterThan(runs[1]!.stats.restored);
+    expect(runs[4]!.stats).toMatchObject({ instructions: 0, flushes: 0 });
+    expect(new Set(runs.map(({ instructions }) => instructions)).size).toBe(1);
+  });
+
   it('the state is the same all the way as in the evaluator', () => {
     const store = new Kept();
-    run(bytes, store, LATE);
+    for (let i = 0; i < 3; i++) run(bytes, store, LATE);
     const agreement = lockstep({ bytes, every: 1777, until: 500_000, store });
     expect(agreement.parted).toBeUndefined();
     expect(agreement.stats.restored).toBeGreaterThan(10_000);
@@ -76,6 +85,11 @@ describe('code of another run', () => {
   const other = loadFixture('calls', 'amd64', RELEASE);
   const store = new Kept();
   run(bytes, store, LATE);
+
+  it('is in few modules', () => {
+    const { modules, held } = [...store.images.values()][0]!;
+    expect(modules.length).toBeLessThan(held / POLICY.packInstructions + 3);
+  });
 
   it('has what computes its flags', () => {
     expect([...store.images.values()][0]!.settler).toBeGreaterThanOrEqual(0);

@@ -1,0 +1,51 @@
+// Pages that share an entry of the first TLB: both are found without the host, in code that is fast and in code that is short.
+
+import { expect, test } from 'vitest';
+import { isaFor } from '../../isa/index.ts';
+import { TLB_ENTRIES } from '../../src/engine/layout.ts';
+import { Machine } from '../../src/engine/machine.ts';
+import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+
+const CODE = 0x100000;
+const ONE = 0x200000;
+const OTHER = ONE + TLB_ENTRIES * 4096;
+// mov eax, [rsi]; add [rdi], eax; inc rcx; jmp to the first
+const LOOP = [0x8b, 0x06, 0x01, 0x07, 0x48, 0xff, 0xc1, 0xeb, 0xf7];
+
+test.each([
+  ['fast', 0],
+  ['short', 1 << 20],
+])('%s', (_how, visits) => {
+  let stats: CompilerStats | undefined;
+  const machine = new Machine(isaFor('amd64'), {
+    limit: 2 ** 31,
+    memorySize: 2 ** 22,
+    compiler: jit({
+      policy: { threshold: 1, urgent: 1, warmUp: 0, visits },
+      onStats: (s) => {
+        stats = s;
+      },
+    }),
+  });
+  const { memory, state } = machine;
+  memory.setSource({
+    protectionAt: (at) => (at >>> 12 === CODE >>> 12 ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE),
+  });
+  memory.write(CODE, Uint8Array.from(LOOP), true);
+  memory.writeU32(ONE, 3);
+  state.set(state.register('RSI'), BigInt(ONE));
+  state.set(state.register('RDI'), BigInt(OTHER));
+  state.jump(CODE);
+  machine.run(40_000);
+  expect(memory.readU32(OTHER)).toBe(30_000);
+  const { loads, stores } = stats!.misses;
+  expect(loads + stores).toBeLessThan(10);
+  // A snapshot shares both pages: they are copied once, and found again.
+  const snapshot = memory.snapshot();
+  machine.run(40_000);
+  expect(memory.readU32(OTHER)).toBe(60_000);
+  memory.restore(snapshot);
+  expect(memory.readU32(OTHER)).toBe(30_000);
+  expect(stats!.misses.loads + stats!.misses.stores).toBeLessThan(20);
+});
