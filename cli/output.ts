@@ -21,6 +21,8 @@ export interface Output {
   readonly isTerminal: boolean;
 }
 
+const STREAMS = ['standard input', 'standard output', 'standard error'];
+
 /** Writes at once, so that guest and command do not overtake each other. A reader that has gone away ends the writing. */
 function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {
@@ -29,7 +31,7 @@ function writeAll(fd: number, bytes: Uint8Array): void {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === 'EPIPE') return;
-      if (code !== 'EAGAIN') throw error;
+      if (code !== 'EAGAIN') throw new UserError(`${STREAMS[fd] ?? `descriptor ${fd}`}: cannot be written (${code})`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
