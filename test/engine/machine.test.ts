@@ -2,9 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
-import { Machine } from '../../src/engine/machine.ts';
-import { PROT_EXEC, PROT_READ } from '../../src/engine/memory.ts';
-import { jit } from '../../src/jit/compiler.ts';
+import type { Machine } from '../../src/engine/machine.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 import { CODE_ADDRESS, execute } from '../support/driver.ts';
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
@@ -38,21 +37,15 @@ describe('a run that may end early', () => {
     // loop: inc eax; add ecx, 2; cmp eax, edx; jne loop; jmp forward; forward: call loop
     amd64: { code: 'ffc0 83c102 39d0 75f7 eb00 e8f0ffffff', round: 4, branch: 3, at: 7 },
   } as const;
-  const ENGINES = { evaluated: undefined, compiled: jit({ policy: { threshold: 1, urgent: 1, warmUp: 0 } }) };
   const ROUNDS = 50;
 
   describe.each(['mips', 'amd64'] as const)('on %s', (goarch) => {
     const isa = isaFor(goarch);
     const loop = LOOPS[goarch];
 
-    function begin(engine: keyof typeof ENGINES, rounds = ROUNDS): Machine {
-      const machine = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 22, compiler: ENGINES[engine] });
-      machine.memory.setSource({
-        protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
-      });
-      machine.memory.write(CODE_ADDRESS, hex(loop.code), true);
+    function begin(engine: 'evaluated' | 'compiled', rounds = ROUNDS): Machine {
+      const { machine } = bareMachine(isa, CODE_ADDRESS, hex(loop.code), [], engine === 'compiled' ? {} : undefined);
       machine.state.set(machine.state.register(goarch === 'mips' ? 'R4' : 'RDX'), BigInt(rounds));
-      machine.state.pc = CODE_ADDRESS;
       return machine;
     }
 
@@ -109,13 +102,8 @@ describe('flags on amd64', () => {
   const FLAGS = ['CF', 'PF', 'AF', 'ZF', 'SF', 'OF'];
 
   function machineWith(code: string, registers: Readonly<Record<string, bigint>>): Machine {
-    const machine = new Machine(isa, { limit: 2 ** 47, memorySize: 2 ** 22 });
-    machine.memory.setSource({
-      protectionAt: (address) => (Math.floor(address / 4096) === CODE_ADDRESS / 4096 ? PROT_READ | PROT_EXEC : -1),
-    });
-    machine.memory.write(CODE_ADDRESS, hex(code), true);
+    const { machine } = bareMachine(isa, CODE_ADDRESS, hex(code), [], undefined);
     for (const [name, value] of Object.entries(registers)) machine.state.set(machine.state.register(name), value);
-    machine.state.pc = CODE_ADDRESS;
     return machine;
   }
 

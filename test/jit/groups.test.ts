@@ -3,9 +3,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { GOARCHES, type Isa, isaFor } from '../../isa/index.ts';
-import { Machine } from '../../src/engine/machine.ts';
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
-import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 import { Random } from '../support/random.ts';
 
 const CODE = 0x10000;
@@ -67,20 +66,10 @@ function mips(isa: Isa): Target {
   };
 }
 
-function machine(isa: Isa, code: readonly number[], onStats?: (stats: CompilerStats) => void): Machine {
-  const compiler = onStats && jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, prunings: 0, visits: 0 }, onStats });
-  const m = new Machine(isa, { limit: 2 ** 31, memorySize: 2 ** 22, compiler });
-  const protectionAt = (address: number): number => {
-    if (address >= CODE && address < CODE + PAGE) return PROT_READ | PROT_EXEC;
-    if (address < DATA || address >= DATA + 3 * PAGE) return -1;
-    return address < DATA + 2 * PAGE ? PROT_READ | PROT_WRITE : PROT_READ;
-  };
-  m.memory.setSource({ protectionAt });
-  m.memory.write(CODE, Uint8Array.from(code), true);
-  const data = Uint8Array.from({ length: 3 * PAGE }, (_, i) => (i * 37) ^ (i >> 8));
-  m.memory.write(DATA, data, true);
-  return m;
-}
+const PAGES = [
+  { at: DATA, size: 2 * PAGE, protection: PROT_READ | PROT_WRITE },
+  { at: DATA + 2 * PAGE, size: PAGE, protection: PROT_READ },
+];
 
 /** A place for a base: in the middle of a page, about its end or the end of all, mostly aligned. */
 function place(random: Random): number {
@@ -107,12 +96,11 @@ describe.each(GOARCHES)('%s', (goarch) => {
         code.push(...target.access(random, kind, base, displacement));
       }
       code.push(...target.again(code.length));
-      let stats: CompilerStats | undefined;
-      const evaluated = machine(isa, code);
-      const compiled = machine(isa, code, (s) => {
-        stats = s;
-      });
+      const { machine: evaluated } = bareMachine(isa, CODE, code, PAGES, undefined);
+      const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, { prunings: 0, visits: 0 });
       const both = [evaluated, compiled];
+      const bytes = Uint8Array.from({ length: 3 * PAGE }, (_, i) => (i * 37) ^ (i >> 8));
+      for (const m of both) m.memory.write(DATA, bytes, true);
       for (let start = 0; start < 6; start++) {
         // At first where nothing faults, so that the code is come back to and compiled.
         const first = start === 0 ? DATA + 0x800 : place(random);
@@ -137,7 +125,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
         const [should, is] = both.map((m) => m.memory.read(DATA, 3 * PAGE));
         expect(Buffer.compare(is!, should!), `${what}: memory`).toBe(0);
       }
-      compiledInstructions += stats!.instructions;
+      compiledInstructions += stats().instructions;
     }
     expect(compiledInstructions).toBeGreaterThan((ROUNDS * ACCESSES) / 2);
   });

@@ -7,9 +7,8 @@ import { VECTOR_OPS, type VectorName } from '../../isa/dsl/vector.ts';
 import type { Variant } from '../../isa/index.ts';
 import { MIPS } from '../../isa/mips/targets/mips.ts';
 import { MIPS64LE } from '../../isa/mips/targets/mips64le.ts';
-import { Machine } from '../../src/engine/machine.ts';
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
-import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 import { Random } from '../support/random.ts';
 import { type ToyEffect, type ToyRegisters, toyIsa } from '../support/toy-isa.ts';
 
@@ -183,36 +182,10 @@ function* cases(variant: Variant): Iterable<Case> {
     };
 }
 
-/** @param visits by which compiled code becomes fast; undefined where all is evaluated */
-function machine(isa: ConstructorParameters<typeof Machine>[0], opcode: number, visits: number | undefined) {
-  let stats: CompilerStats | undefined;
-  const m = new Machine(isa, {
-    limit: 2 ** 31,
-    memorySize: 2 ** 23,
-    compiler:
-      visits === undefined
-        ? undefined
-        : jit({
-            policy: { threshold: 1, urgent: 1, warmUp: 0, visits },
-            onStats: (s) => {
-              stats = s;
-            },
-          }),
-  });
-  m.memory.setSource({
-    protectionAt: (address) =>
-      address >= CODE && address < CODE + 4096
-        ? PROT_READ | PROT_EXEC
-        : address >= DATA && address < DATA + PAGES * 4096
-          ? PROT_READ | PROT_WRITE
-          : address >>> 12 === (DATA + PAGES * 4096) >>> 12
-            ? PROT_READ
-            : -1,
-  });
-  const word = (op: number): number[] => [op & 0xff, op >> 8, 0, 0];
-  m.memory.write(CODE, Uint8Array.from([...word(opcode), ...word(0xffff), ...word(0xfffe)]), true);
-  return { machine: m, stats: () => stats! };
-}
+const DATA_PAGES = [
+  { at: DATA, size: PAGES * 4096, protection: PROT_READ | PROT_WRITE },
+  { at: DATA + PAGES * 4096, size: 4096, protection: PROT_READ },
+];
 
 const VARIANTS: readonly Variant[] = [amd64Isa().variant, MIPS64LE, MIPS];
 
@@ -230,12 +203,13 @@ describe.each(VARIANTS)('lowering for $goarch', (variant) => {
 
     test.each(all.map((c, i) => [c.name, i] as const))('%s means what the evaluator says', (_name, i) => {
       const c = all[i]!;
-      const evaluated = machine(isa, i, undefined).machine;
-      const { machine: compiled, stats } = machine(isa, i, visits);
+      const word = (op: number): number[] => [op & 0xff, op >> 8, 0, 0];
+      const code = [...word(i), ...word(0xffff), ...word(0xfffe)];
+      const { machine: evaluated } = bareMachine(isa, CODE, code, DATA_PAGES, undefined);
+      const { machine: compiled, stats } = bareMachine(isa, CODE, code, DATA_PAGES, { visits });
       const both = [evaluated, compiled];
       const random = new Random(i + 1);
       for (const m of both) {
-        m.state.pc = CODE;
         m.memory.write(
           DATA,
           Uint8Array.from({ length: PAGES * 4096 }, (_, k) => (k * 7 + (k >> 8)) & 0xff),

@@ -2,16 +2,15 @@
 
 import { describe, expect, test } from 'vitest';
 import { GOARCHES, type Isa, isaFor } from '../../isa/index.ts';
-import { Machine } from '../../src/engine/machine.ts';
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
-import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
-import type { Policy } from '../../src/jit/policy.ts';
+import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 import { Random } from '../support/random.ts';
 
 const CODE = 0x100000;
 const DATA = 0x200000;
 const DATA_SIZE = 0x4000;
 const LENGTH = 48;
+const PAGES = [{ at: DATA, size: DATA_SIZE, protection: PROT_READ | PROT_WRITE }];
 
 /** Bytes of one instruction that decodes, by luck. */
 function instruction(isa: Isa, random: Random): Uint8Array {
@@ -55,27 +54,6 @@ function program(isa: Isa, random: Random): Uint8Array {
   return Uint8Array.from(parts.flatMap((p) => [...p]));
 }
 
-function machine(isa: Isa, code: Uint8Array, own: Partial<Policy> = {}, onStats?: (s: CompilerStats) => void): Machine {
-  const m = new Machine(isa, {
-    limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
-    memorySize: 2 ** 22,
-    compiler:
-      onStats === undefined
-        ? undefined
-        : jit({ policy: { threshold: 1, urgent: 1, warmUp: 0, settles: 1, ...own }, onStats }),
-  });
-  m.memory.setSource({
-    protectionAt: (address) =>
-      address >= CODE && address < CODE + 0x2000
-        ? PROT_READ | PROT_EXEC
-        : address >= DATA && address < DATA + DATA_SIZE
-          ? PROT_READ | PROT_WRITE
-          : -1,
-  });
-  m.memory.write(CODE, code, true);
-  return m;
-}
-
 describe.each(GOARCHES)('random %s programs', (goarch) => {
   const isa = isaFor(goarch);
   test.each([1, 2, 7, 9])(
@@ -85,13 +63,11 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
       let compiledInstructions = 0;
       for (let round = 0; round < 35; round++) {
         const code = program(isa, random);
-        let stats: CompilerStats | undefined;
-        const evaluated = machine(isa, code);
+        const { machine: evaluated } = bareMachine(isa, CODE, code, PAGES, undefined);
         // Whole programs at once, and as far as they have been executed; fast, short, and short at first.
         const visits = [0, 2048, 2][round % 3]!;
-        const compiled = machine(isa, code, { prunings: round % 2, visits, visitedBatch: 1 }, (s) => {
-          stats = s;
-        });
+        const policy = { settles: 1, prunings: round % 2, visits, visitedBatch: 1 };
+        const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, policy);
         const both = [evaluated, compiled];
         const { control, all } = isa.registers;
         for (let start = 0; start < 12; start++) {
@@ -140,7 +116,7 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
             }
           }
         }
-        compiledInstructions += stats!.instructions;
+        compiledInstructions += stats().instructions;
       }
       expect(compiledInstructions).toBeGreaterThan(50);
     },

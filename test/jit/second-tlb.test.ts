@@ -3,9 +3,8 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import { TLB_ENTRIES } from '../../src/engine/layout.ts';
-import { Machine } from '../../src/engine/machine.ts';
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
-import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 
 const CODE = 0x100000;
 const ONE = 0x200000;
@@ -17,29 +16,15 @@ test.each([
   ['fast', 0],
   ['short', 1 << 20],
 ])('%s', (_how, visits) => {
-  let stats: CompilerStats | undefined;
-  const machine = new Machine(isaFor('amd64'), {
-    limit: 2 ** 31,
-    memorySize: 2 ** 22,
-    compiler: jit({
-      policy: { threshold: 1, urgent: 1, warmUp: 0, visits },
-      onStats: (s) => {
-        stats = s;
-      },
-    }),
-  });
+  const data = [ONE, OTHER].map((at) => ({ at, size: 4096, protection: PROT_READ | PROT_WRITE }));
+  const { machine, stats } = bareMachine(isaFor('amd64'), CODE, LOOP, data, { visits });
   const { memory, state } = machine;
-  memory.setSource({
-    protectionAt: (at) => (at >>> 12 === CODE >>> 12 ? PROT_READ | PROT_EXEC : PROT_READ | PROT_WRITE),
-  });
-  memory.write(CODE, Uint8Array.from(LOOP), true);
   memory.writeU32(ONE, 3);
   state.set(state.register('RSI'), BigInt(ONE));
   state.set(state.register('RDI'), BigInt(OTHER));
-  state.jump(CODE);
   machine.run(40_000);
   expect(memory.readU32(OTHER)).toBe(30_000);
-  const { loads, stores } = stats!.misses;
+  const { loads, stores } = stats().misses;
   expect(loads + stores).toBeLessThan(10);
   // A snapshot shares both pages: they are copied once, and found again.
   const snapshot = memory.snapshot();
@@ -47,5 +32,5 @@ test.each([
   expect(memory.readU32(OTHER)).toBe(60_000);
   memory.restore(snapshot);
   expect(memory.readU32(OTHER)).toBe(30_000);
-  expect(stats!.misses.loads + stats!.misses.stores).toBeLessThan(20);
+  expect(stats().misses.loads + stats().misses.stores).toBeLessThan(20);
 });

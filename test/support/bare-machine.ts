@@ -1,0 +1,48 @@
+// A machine without a program: some code, pages about it as a test wants them, and a compiler that waits for nothing.
+
+import type { Isa } from '../../isa/index.ts';
+import { Machine } from '../../src/engine/machine.ts';
+import { PROT_EXEC, PROT_READ } from '../../src/engine/memory.ts';
+import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
+import type { Policy } from '../../src/jit/policy.ts';
+
+/** Pages from `at` on, `size` bytes of them. */
+export interface Pages {
+  readonly at: number;
+  readonly size: number;
+  readonly protection: number;
+}
+
+/** What is compiled at its second arrival, and soon at that. */
+const AT_ONCE: Partial<Policy> = { threshold: 1, urgent: 1, warmUp: 0 };
+
+/**
+ * A machine about to execute `code` at `at`, whose pages may be executed; there are no others but `data`.
+ *
+ * @param policy what else differs from the usual one; undefined where all is to be evaluated
+ */
+export function bareMachine(
+  isa: Isa,
+  at: number,
+  code: Iterable<number>,
+  data: readonly Pages[],
+  policy: Partial<Policy> | undefined,
+): { readonly machine: Machine; readonly stats: () => CompilerStats } {
+  let stats: CompilerStats | undefined;
+  const onStats = (s: CompilerStats): void => {
+    stats = s;
+  };
+  const machine = new Machine(isa, {
+    limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
+    memorySize: 2 ** 23,
+    compiler: policy && jit({ policy: { ...AT_ONCE, ...policy }, onStats }),
+  });
+  const bytes = Uint8Array.from(code);
+  const pages = [{ at, size: Math.max(bytes.length, 4096), protection: PROT_READ | PROT_EXEC }, ...data];
+  machine.memory.setSource({
+    protectionAt: (address) => pages.find((p) => address >= p.at && address < p.at + p.size)?.protection ?? -1,
+  });
+  machine.memory.write(at, bytes, true);
+  machine.state.jump(at);
+  return { machine, stats: () => stats! };
+}
