@@ -1,5 +1,5 @@
 // WebAssembly, binary format: a byte emitter that knows LEB128, sections and the nesting of blocks, and nothing of guests.
-// (WebAssembly Core Specification 2.0, chapter 5; tail calls as in the proposal of the same name.)
+// (WebAssembly Core Specification 2.0, chapter 5; tail calls and threads as in the proposals of these names.)
 
 export const I32 = 0x7f;
 export const I64 = 0x7e;
@@ -9,6 +9,9 @@ export const V128 = 0x7b;
 export const FUNCREF = 0x70;
 /** Block type of a block without parameters and results. */
 export const VOID = 0x40;
+/** Flags of a memory's limits. */
+const LIMITS_MAXIMUM = 1;
+const LIMITS_SHARED = 2;
 export type ValueType = typeof I32 | typeof I64 | typeof F32 | typeof F64 | typeof V128;
 
 /** Opcodes by their names in the specification, dots as underscores. */
@@ -552,7 +555,8 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     s.name('e');
     s.name('m');
     s.u8(2);
-    s.u8(3);
+    // Limits with a maximum, which a shared memory must have.
+    s.u8(LIMITS_MAXIMUM | LIMITS_SHARED);
     s.unsigned(parts.memoryPages);
     s.unsigned(parts.memoryPages);
     s.name('e');

@@ -3,7 +3,7 @@
 // Policy. All threads run on one host thread, one at a time, in one order of execution that the seed determines. A thread runs
 // until it waits or yields, or another is ready when it has used its quantum; then the next ready thread runs. Threads become ready at
 // the end of the queue. One whose sleep is over waits for its turn as well: it interrupts nobody before the end of a quantum (the
-// scheduler's RUN_TO_PARITY, kernel/sched/features.h), which keeps Go's monitor, which sleeps for microseconds, from cutting up everything.
+// RUN_TO_PARITY of Linux 6.6, kernel/sched/features.h), which keeps Go's monitor, which sleeps for microseconds, from cutting up everything.
 // With seed 0 the queue is served in order, every quantum is QUANTUM instructions long, and threads change where it costs little: at the
 // first switch point (`engine/switch-points.ts`) from there on, or SLACK instructions later where there is none. Any other seed draws
 // the length of each quantum, mostly a fraction of that, and the next thread from the whole queue, and threads change at exactly that
@@ -17,7 +17,10 @@
 import type { Part } from './part.ts';
 import { Random } from './random.ts';
 
-/** Instructions that a thread may run before others get their turn: as nanoseconds, Linux's base_slice_ns on one CPU (kernel/sched/fair.c). */
+/**
+ * Instructions that a thread may run before others get their turn: as nanoseconds what Linux has on one CPU (kernel/sched/fair.c,
+ * sysctl_sched_min_granularity up to 6.5, sysctl_sched_base_slice in 6.6: 0.75 ms).
+ */
 export const QUANTUM = 750_000;
 /** The range of those that are drawn. */
 const DRAWN_LEAST = 2500;

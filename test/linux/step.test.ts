@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { Session } from '../../src/index.ts';
+import { QUANTUM } from '../../src/linux/sched.ts';
 import type { Task } from '../../src/linux/task.ts';
 import { type Goarch, loadFixture } from '../support/fixtures.ts';
 
@@ -52,17 +53,30 @@ test.each([
     machine.code.isSwitchPoint(Buffer.from(registers).readUInt32LE(machine.isa.registers.control.pc.offset));
   session.advance(1_000_000);
   let [there, elsewhere] = [0, 0];
+  /** Where the running thread took over, and how long those ran that did not wait. */
+  let began = machine.instructions;
+  const turns: number[] = [];
   while (there + elsewhere < 4 && machine.instructions < 8_000_000) {
     const { tid } = session;
     session.step();
     const task = process.kernel.task(tid!)!;
-    if (session.tid === tid || task.blocked !== undefined) continue;
+    if (session.tid === tid) continue;
+    const turn = machine.instructions - began;
+    began = machine.instructions;
+    if (task.blocked !== undefined) continue;
+    turns.push(turn);
     if (atSwitchPoint(task)) there++;
     else elsewhere++;
   }
   expect(there + elsewhere).toBeGreaterThan(3);
-  if (seed === 0) expect(elsewhere).toBe(0);
-  else expect(elsewhere).toBeGreaterThan(there);
+  if (seed === 0) {
+    expect(elsewhere).toBe(0);
+    // Whoever wakes up meanwhile waits: the first turn, which was entered in the middle, aside.
+    expect(Math.min(...turns.slice(1))).toBeGreaterThanOrEqual(QUANTUM);
+  } else {
+    expect(elsewhere).toBeGreaterThan(there);
+    expect(Math.min(...turns.slice(1))).toBeLessThan(QUANTUM);
+  }
 });
 
 test('the last step says how the program ended, and so does every one after it', () => {
