@@ -97,7 +97,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
       }
       code.push(...target.again(code.length));
       const { machine: evaluated } = bareMachine(isa, CODE, code, PAGES, undefined);
-      const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, { prunings: 0, visits: 0 });
+      const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, { policy: { prunings: 0, visits: 0 } });
       const both = [evaluated, compiled];
       const bytes = Uint8Array.from({ length: 3 * PAGE }, (_, i) => (i * 37) ^ (i >> 8));
       for (const m of both) m.memory.write(DATA, bytes, true);

@@ -1,12 +1,14 @@
 // Compiled code from run to run: a run that begins with another's code executes the same instructions, and what does not fit is not used.
 
 import { describe, expect, it } from 'vitest';
+import { isaFor } from '../../isa/index.ts';
 import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
 import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
 import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
+import { bareMachine } from '../support/bare-machine.ts';
 import { GOARCHES, loadFixture } from '../support/fixtures.ts';
 import { extentsOf, lockstep, start } from '../support/lockstep.ts';
 
@@ -78,6 +80,24 @@ describe.each(GOARCHES)('%s', (goarch) => {
     expect(agreement.parted).toBeUndefined();
     expect(agreement.stats.restored).toBeGreaterThan(10_000);
   });
+});
+
+it('the places at which an earlier run was left in the middle of the code are entered', () => {
+  // inc rax, eight times; jmp to the first
+  const loop = [...Array.from({ length: 8 }, () => [0x48, 0xff, 0xc0]).flat(), 0xeb, 0xe6];
+  const store = new Kept();
+  const enters = [1, 2, 3].map(() => {
+    const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
+    machine.run(5);
+    for (let i = 0; i < 20; i++) {
+      machine.run(3);
+      machine.run(6);
+    }
+    machine.keepCode();
+    return stats().enters;
+  });
+  // At the beginning of each round, and then at both places in its middle as well.
+  expect(enters.slice(1)).toEqual([1 + 20, 1 + 3 * 20]);
 });
 
 describe('code of another run', () => {

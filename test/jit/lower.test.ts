@@ -206,7 +206,7 @@ describe.each(VARIANTS)('lowering for $goarch', (variant) => {
       const word = (op: number): number[] => [op & 0xff, op >> 8, 0, 0];
       const code = [...word(i), ...word(0xffff), ...word(0xfffe)];
       const { machine: evaluated } = bareMachine(isa, CODE, code, DATA_PAGES, undefined);
-      const { machine: compiled, stats } = bareMachine(isa, CODE, code, DATA_PAGES, { visits });
+      const { machine: compiled, stats } = bareMachine(isa, CODE, code, DATA_PAGES, { policy: { visits } });
       const both = [evaluated, compiled];
       const random = new Random(i + 1);
       for (const m of both) {

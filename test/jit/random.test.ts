@@ -67,7 +67,7 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
         // Whole programs at once, and as far as they have been executed; fast, short, and short at first.
         const visits = [0, 2048, 2][round % 3]!;
         const policy = { settles: 1, prunings: round % 2, visits, visitedBatch: 1 };
-        const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, policy);
+        const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, { policy });
         const both = [evaluated, compiled];
         const { control, all } = isa.registers;
         for (let start = 0; start < 12; start++) {

@@ -17,7 +17,7 @@ test.each([
   ['short', 1 << 20],
 ])('%s', (_how, visits) => {
   const data = [ONE, OTHER].map((at) => ({ at, size: 4096, protection: PROT_READ | PROT_WRITE }));
-  const { machine, stats } = bareMachine(isaFor('amd64'), CODE, LOOP, data, { visits });
+  const { machine, stats } = bareMachine(isaFor('amd64'), CODE, LOOP, data, { policy: { visits } });
   const { memory, state } = machine;
   memory.writeU32(ONE, 3);
   state.set(state.register('RSI'), BigInt(ONE));

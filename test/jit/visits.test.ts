@@ -10,7 +10,7 @@ const CODE = 0x100000;
 const LOOP = [0x48, 0xff, 0xc0, 0xeb, 0xfb];
 
 function looping(visits: number): ReturnType<typeof bareMachine> {
-  const bare = bareMachine(isaFor('amd64'), CODE, LOOP, [], { visits });
+  const bare = bareMachine(isaFor('amd64'), CODE, LOOP, [], { policy: { visits } });
   bare.machine.run(20);
   return bare;
 }

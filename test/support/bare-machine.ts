@@ -3,8 +3,7 @@
 import type { Isa } from '../../isa/index.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { PROT_EXEC, PROT_READ } from '../../src/engine/memory.ts';
-import { type CompilerStats, jit } from '../../src/jit/compiler.ts';
-import type { Policy } from '../../src/jit/policy.ts';
+import { type CompilerOptions, type CompilerStats, jit } from '../../src/jit/compiler.ts';
 
 /** Pages from `at` on, `size` bytes of them. */
 export interface Pages {
@@ -14,19 +13,19 @@ export interface Pages {
 }
 
 /** What is compiled at its second arrival, and soon at that. */
-const AT_ONCE: Partial<Policy> = { threshold: 1, urgent: 1, warmUp: 0 };
+const AT_ONCE: NonNullable<CompilerOptions['policy']> = { threshold: 1, urgent: 1, warmUp: 0 };
 
 /**
  * A machine about to execute `code` at `at`, whose pages may be executed; there are no others but `data`.
  *
- * @param policy what else differs from the usual one; undefined where all is to be evaluated
+ * @param compiled how it is compiled; undefined where all is to be evaluated
  */
 export function bareMachine(
   isa: Isa,
   at: number,
   code: Iterable<number>,
   data: readonly Pages[],
-  policy: Partial<Policy> | undefined,
+  compiled: Pick<CompilerOptions, 'policy' | 'store'> | undefined,
 ): { readonly machine: Machine; readonly stats: () => CompilerStats } {
   let stats: CompilerStats | undefined;
   const onStats = (s: CompilerStats): void => {
@@ -35,7 +34,7 @@ export function bareMachine(
   const machine = new Machine(isa, {
     limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
     memorySize: 2 ** 23,
-    compiler: policy && jit({ policy: { ...AT_ONCE, ...policy }, onStats }),
+    compiler: compiled && jit({ ...compiled, policy: { ...AT_ONCE, ...compiled.policy }, onStats }),
   });
   const bytes = Uint8Array.from(code);
   const pages = [{ at, size: Math.max(bytes.length, 4096), protection: PROT_READ | PROT_EXEC }, ...data];
