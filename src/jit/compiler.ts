@@ -8,7 +8,6 @@ import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
 import { Coverage } from './coverage.ts';
-import { unitType } from './driver.ts';
 import { Entries } from './entries.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
@@ -20,7 +19,8 @@ import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
 import { settlerModule } from './settler.ts';
 import { helperType } from './support.ts';
-import { UNIT_TYPE, Unit } from './unit.ts';
+import { UNIT_TYPE, unitType } from './transfers.ts';
+import { Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import { NO_FUNCTION, VisitCounts } from './visits.ts';
 import { assemble } from './wasm.ts';

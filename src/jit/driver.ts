@@ -4,16 +4,11 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
 import { emitJumpHash } from './jumps.ts';
-import { UNIT_TYPE } from './unit.ts';
-import { assemble, Code, type FunctionType, I32, I64, OP } from './wasm.ts';
+import { UNIT_TYPE, unitType } from './transfers.ts';
+import { assemble, Code, I32, I64, OP } from './wasm.ts';
 
 /** Calls that may nest on the host's stack before it is unwound. A frame takes a few hundred bytes, of the 984 KB that V8 has. */
 export const MAX_DEPTH = 220;
-
-export const unitType = (isa: Isa): FunctionType => ({
-  parameters: [I32, I32, I32],
-  results: [isa.variant.width === 64 ? I64 : I32, I32],
-});
 
 /** `drive(slot, entry, remaining)`: runs from a unit's entry, returns what remains; PC stands in the state block. */
 export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {

@@ -28,17 +28,22 @@ import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, VOID } from './
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;
 
+/** Where the registers are. */
+export interface RegisterAccess {
+  /** Pushes a register's value. */
+  push(register: Register): void;
+  /** Sets a register to the value that is pushed between these two. */
+  beginSet(register: Register): void;
+  endSet(register: Register): void;
+}
+
 /** What surrounds the operations of an instruction: the function being compiled. */
 export interface Surroundings {
   readonly code: Code;
   readonly variant: Variant;
   /** Whether registers live in locals, and accesses look into the TLB in line; if not, code is to be short. */
   readonly fast: boolean;
-  /** Pushes a register's value. */
-  pushRegister(register: Register): void;
-  /** Sets a register to the value that is pushed between these two. */
-  beginSet(register: Register): void;
-  endSet(register: Register): void;
+  readonly registers: RegisterAccess;
   /** Emits leaving to the evaluator at the current instruction, which has changed nothing yet. */
   leave(): void;
   /** The number of the exit for that. */
@@ -189,7 +194,7 @@ export class Lowering {
       return;
     }
     const uop = this.#definitions[temp]!;
-    if (uop.op === 'get') this.#s.pushRegister(uop.register);
+    if (uop.op === 'get') this.#s.registers.push(uop.register);
     else this.#expression(uop);
   }
 
@@ -224,17 +229,17 @@ export class Lowering {
   }
 
   #set(register: Register, value: number, position: number): void {
-    this.#s.beginSet(register);
+    this.#s.registers.beginSet(register);
     this.push(value);
     for (let i = 0; i < position; i++) {
       const uop = this.#list.ops[i]!;
       if (uop.op !== 'get' || uop.register !== register) continue;
       if (this.#uses[uop.dst]! <= 0 || this.#locals[uop.dst]! >= 0 || this.#definitions[uop.dst] === undefined)
         continue;
-      this.#s.pushRegister(register);
+      this.#s.registers.push(register);
       this.#keep(uop.dst);
     }
-    this.#s.endSet(register);
+    this.#s.registers.endSet(register);
   }
 
   #trap(uop: Extract<Uop, { op: 'trap' }>): void {
@@ -275,7 +280,7 @@ export class Lowering {
         return;
       }
       case 'get':
-        this.#s.pushRegister(uop.register);
+        this.#s.registers.push(uop.register);
         return;
       case 'cycles':
         this.#s.cycles();

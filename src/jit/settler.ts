@@ -4,11 +4,12 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
-import { FLAGS_KIND, STATE } from '../engine/layout.ts';
+import { FLAGS_KIND } from '../engine/layout.ts';
 import type { OpList, Uop } from '../uop/ops.ts';
 import { HELPER, HELPERS } from './helpers.ts';
-import { Lowering, type Surroundings } from './lower.ts';
+import { Lowering, type RegisterAccess, type Surroundings } from './lower.ts';
 import { valueType } from './lower-access.ts';
+import { loadFromState, storeToState } from './registers.ts';
 import { helperType } from './support.ts';
 import { assemble, Code, type FunctionType, I32, OP, VOID } from './wasm.ts';
 
@@ -20,10 +21,11 @@ export interface NumberedRecipe {
 
 export const SETTLER_TYPE: FunctionType = { parameters: [], results: [] };
 
-class Settling implements Surroundings {
+class Settling implements Surroundings, RegisterAccess {
   readonly code = new Code(0);
   readonly variant: Variant;
   readonly fast = true;
+  readonly registers: RegisterAccess = this;
   readonly #kind: number;
   readonly #lowering: Lowering;
   /** Registers of the present recipe, by where they are: those of different operations are not the same objects. */
@@ -39,7 +41,7 @@ class Settling implements Surroundings {
     return this.#registers.get(register.offset)!.local;
   }
 
-  pushRegister(register: Register): void {
+  push(register: Register): void {
     this.code.get(this.#local(register));
   }
 
@@ -115,8 +117,7 @@ class Settling implements Surroundings {
     const accessed = (op: 'get' | 'set'): Set<Register> =>
       new Set(ops.flatMap((uop) => (uop.op === op ? [uop.register] : [])));
     for (const register of accessed('get')) {
-      code.i32(0);
-      code.memory(register.type === 'i64' ? OP.i64_load : OP.i32_load, STATE + register.offset);
+      loadFromState(code, register);
       code.set(this.#local(register));
     }
     this.#lowering.begin();
@@ -124,7 +125,7 @@ class Settling implements Surroundings {
     for (const register of accessed('set')) {
       code.i32(0);
       code.get(this.#local(register));
-      code.memory(register.type === 'i64' ? OP.i64_store : OP.i32_store, STATE + register.offset);
+      storeToState(code, register);
     }
     code.i32(0);
     code.i32(0);

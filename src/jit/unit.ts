@@ -1,52 +1,28 @@
-// One guest function as one WebAssembly function.
+// One guest function as one WebAssembly function: its blocks, their instructions and branches, and the exits to the evaluator.
 //
-// Signature: (entry, remaining, depth) → (pc, remaining). `entry` numbers the place to begin at; `remaining` is the budget in
-// instructions; `depth` counts down the calls that may still nest on the host's stack. The function runs until control leaves it and
-// returns the address where it goes on, or, having written the number of the exit to LEFT_FLAG, anything: the evaluator is to take over.
+// It may be entered at several places, and control leaves it by `Transfers`. Registers are where `Registers` has them: mostly in locals.
+// At a fault or an exhausted budget what differs from the state block is stored (a stub for all such places that store the same), so
+// that it is exact.
 //
-// Calls nest: a guest call is a host call, and when the callee returns with another address than that after the call (another goroutine,
-// a signal, an exhausted budget) the caller returns it on, up to the driver. So the host's stack predicts the guest's returns and is
-// never needed to be right: all that it holds is where control is expected.
-//
-// Registers are locals. They are stored to the state block where control leaves, and loaded again after a call. At a fault or an
-// exhausted budget what differs from the state block is stored (a stub for all such places that store the same), so that it is exact.
-//
-// Most code runs a few times. It is made short instead of fast (`Visits`): registers stay in the state block, but for flags that are put
-// off, and are read once a block; accesses go out of line. Such a unit counts how often control comes by, and tells the host.
+// Most code runs a few times. It is made short instead of fast (`Visits`): accesses go out of line as well, and such a unit counts how
+// often control comes by, and tells the host.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import type { Register } from '../../isa/dsl/registers.ts';
 import type { Instruction } from '../engine/decode.ts';
-import { JUMPS, LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
+import { LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { type Block, type Item, isSwitched } from './blocks.ts';
 import { DataFlow } from './dataflow.ts';
 import { type Emitted, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
-import { emitJumpHash } from './jumps.ts';
 import { Lowering, type Surroundings } from './lower.ts';
-import { valueType } from './lower-access.ts';
 import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
+import { Registers } from './registers.ts';
 import { Shape } from './shape.ts';
+import { ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
 import { RegisterSet, type Usages } from './usage.ts';
 import type { Visits } from './visits.ts';
-import { type Body, Code, I32, I64, type Label, OP, SIMD, VOID } from './wasm.ts';
+import { type Body, Code, I32, I64, type Label, OP, VOID } from './wasm.ts';
 import type { Watch } from './watch.ts';
-
-/** Parameters of every unit, by index. */
-const ENTRY = 0;
-const LEFT_BUDGET = 1;
-const DEPTH = 2;
-
-/** What a unit can call and jump to by name. */
-export interface Links {
-  /** A number, never 0, for leaving at `pc` after so many of a block's instructions; `told` where the observer knows of the one at `pc`. */
-  exit(pc: number, block: Block, executed: number, told: boolean): number;
-  /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
-  cell(pc: number): number;
-}
-
-/** Index of the unit's function type in its module. */
-export const UNIT_TYPE = 0;
 
 export class Unit implements Surroundings {
   readonly code = new Code(3);
@@ -58,18 +34,10 @@ export class Unit implements Surroundings {
   readonly #watch: Watch;
   readonly #visits: Visits | undefined;
   readonly fast: boolean;
-  /** Registers that have no locals. */
-  readonly #inState: RegisterSet;
-  /** Those of them whose value is in a local nevertheless, in this block. */
-  readonly #cached = new RegisterSet();
-  /** Nesting of the block: what stands deeper may not be executed. */
-  #blockDepth = 0;
-  readonly #wide: boolean;
+  readonly registers: Registers;
+  readonly #transfers: Transfers;
   readonly #index: ReadonlyMap<number, number>;
-  readonly #registers: readonly Register[];
-  readonly #locals: Int32Array;
   readonly #lowering: Lowering;
-  readonly #result: number;
   readonly #flow: DataFlow;
   #leaveClean: Label = 0;
   /** Labels of the stubs, by number (`DataFlow.stubFor`). */
@@ -87,21 +55,18 @@ export class Unit implements Surroundings {
   constructor(isa: Isa, usages: Usages, p: Plan, links: Links, watch: Watch, visits: Visits | undefined) {
     this.#isa = isa;
     this.variant = isa.variant;
-    this.#wide = isa.variant.width === 64;
     this.#plan = p;
     this.#usages = usages;
     this.#links = links;
     this.#watch = watch;
     this.#visits = visits;
     this.fast = visits === undefined;
-    this.#inState = visits === undefined ? new RegisterSet() : usages.plainSet;
+    this.registers = new Registers(this.code, usages, this.fast);
+    this.#transfers = new Transfers(this.code, isa, links);
     this.#block = p.blocks[0]!;
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
-    this.#registers = usages.registers;
-    this.#locals = new Int32Array(this.#registers.length).fill(-1);
     this.#lowering = new Lowering(this);
-    this.#result = this.code.local(this.#wide ? I64 : I32);
-    this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0, this.#inState);
+    this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0, this.registers.inState);
   }
 
   /** The body of the function. */
@@ -118,7 +83,7 @@ export class Unit implements Surroundings {
     code.op(OP.unreachable);
     code.end();
     for (let stub = stubs - 1; stub >= 0; stub--) {
-      if (this.#stubUsed[stub] === true) this.#store(this.#flow.stubSet(stub));
+      if (this.#stubUsed[stub] === true) this.registers.store(this.#flow.stubSet(stub));
       if (stub > 0) {
         code.br(this.#leaveClean);
         code.end();
@@ -126,8 +91,8 @@ export class Unit implements Surroundings {
     }
     code.end();
     // No caller may take what is left in the local for the address that it waits for.
-    this.#word(-1);
-    code.get(this.#result);
+    this.#transfers.push(-1);
+    code.get(this.#transfers.result);
     code.i32(0);
     code.memory(OP.i32_load, LEFT_FLAG);
     code.op(OP.select);
@@ -136,48 +101,6 @@ export class Unit implements Surroundings {
   }
 
   // Surroundings of the lowering
-
-  #local(register: Register): number {
-    const index = this.#usages.indexOf.get(register)!;
-    let local = this.#locals[index]!;
-    if (local < 0) {
-      local = this.code.local(valueType(register.type));
-      this.#locals[index] = local;
-    }
-    return local;
-  }
-
-  pushRegister(register: Register): void {
-    const { code } = this;
-    const index = this.#usages.indexOf.get(register)!;
-    if (!this.#inState.has(index) || this.#cached.has(index)) {
-      code.get(this.#local(register));
-      return;
-    }
-    code.i32(0);
-    this.#loadFromState(register);
-    if (code.depth !== this.#blockDepth) return;
-    code.tee(this.#local(register));
-    this.#cached.add(index);
-  }
-
-  beginSet(register: Register): void {
-    if (this.#inState.has(this.#usages.indexOf.get(register)!)) this.code.i32(0);
-  }
-
-  endSet(register: Register): void {
-    const { code } = this;
-    const index = this.#usages.indexOf.get(register)!;
-    if (!this.#inState.has(index)) {
-      code.set(this.#local(register));
-      return;
-    }
-    if (code.depth === this.#blockDepth) {
-      code.tee(this.#local(register));
-      this.#cached.add(index);
-    } else this.#cached.delete(index);
-    this.#storeToState(register);
-  }
 
   leave(): void {
     this.#leaveAt(this.#itemPc, this.#executed, this.#watch.observes);
@@ -229,7 +152,7 @@ export class Unit implements Surroundings {
     }
     const stub = graphs.stubs.get(node);
     if (stub !== undefined) {
-      this.#load(this.#flow.live[stub - 1]!);
+      this.registers.load(this.#flow.live[stub - 1]!);
       code.i32(0);
       code.set(ENTRY);
       shape.go(node, graphs.nodeOf[stub]!);
@@ -282,8 +205,7 @@ export class Unit implements Surroundings {
   #emitBlock(i: number, go: (pc: number) => void): void {
     const block = this.#plan.blocks[i]!;
     this.#block = block;
-    this.#cached.clear();
-    this.#blockDepth = this.code.depth;
+    this.registers.beginBlock();
     if (this.#plan.base.analysis.loops.has(i + 1)) this.#visit();
     this.#dirtyNow = this.#flow.dirty[i]!.copy();
     this.#pending = undefined;
@@ -314,7 +236,7 @@ export class Unit implements Surroundings {
       this.#beforeInstruction(item.instruction);
       const branch = this.#lowering.instruction(emitted[k]!, members[k]);
       // An access was a call, across which nothing stays in a register of the host.
-      if (emitted[k]!.list.accesses) this.#cached.clear();
+      if (emitted[k]!.list.accesses) this.registers.forget();
       this.#flow.applyDirt(this.#dirtyNow, this.#usages.of(item.instruction));
       k++;
       executed++;
@@ -399,7 +321,9 @@ export class Unit implements Surroundings {
     const flow = this.#block.flow;
     if (flow.kind !== 'branch') throw new Error('a branch in the middle of a block');
     const { slot } = item;
-    const word = this.#wide ? I64 : I32;
+    const transfers = this.#transfers;
+    const wide = this.variant.width === 64;
+    const word = wide ? I64 : I32;
     let when: number | undefined;
     let target: number | undefined;
     const emitSlot = (): void => {
@@ -409,16 +333,16 @@ export class Unit implements Surroundings {
       this.#pending = () => {
         const aim = (): void => {
           if (target !== undefined) code.get(target);
-          else this.#word(flow.target!);
+          else transfers.push(flow.target!);
         };
         if (when === undefined || branch.nullify !== undefined) aim();
         else {
           aim();
-          this.#word(flow.next);
+          transfers.push(flow.next);
           code.get(when);
           code.op(OP.select);
         }
-        if (!this.#wide) code.op(OP.i64_extend_i32_u);
+        if (!wide) code.op(OP.i64_extend_i32_u);
       };
       this.#beforeInstruction(slot);
       lowering.instruction(slotEmitted!.emitted, slotEmitted!.members);
@@ -439,20 +363,18 @@ export class Unit implements Surroundings {
     }
     const arrive = (): void => {
       if (flow.target !== undefined) {
-        if (flow.transfer === 'call') this.#call(flow.target, flow.next, go);
-        else this.#continue(flow.target, go);
+        if (flow.transfer !== 'call') this.#continue(flow.target, go);
+        else {
+          this.registers.store(this.#dirtyNow);
+          transfers.call(flow.target, flow.next, this.#resume(flow.next, go));
+        }
         return;
       }
-      if (target === undefined) {
-        target = lowering.capture(branch.target);
-      }
-      if (flow.transfer === 'return') {
-        this.#store(this.#dirtyNow);
-        code.get(target);
-        code.get(LEFT_BUDGET);
-        code.op(OP.return);
-      } else if (flow.transfer === 'call') this.#callIndirect(target, flow.next, go);
-      else this.#jumpIndirect(target);
+      target ??= lowering.capture(branch.target);
+      this.registers.store(this.#dirtyNow);
+      if (flow.transfer === 'return') transfers.return(target);
+      else if (flow.transfer === 'call') transfers.callIndirect(target, flow.next, this.#resume(flow.next, go));
+      else transfers.jumpIndirect(target);
       code.release(word, target);
     };
     if (!flow.conditional) {
@@ -493,73 +415,7 @@ export class Unit implements Surroundings {
     this.#executed = executed;
   }
 
-  // Leaving and calling
-
-  #word(value: number): void {
-    if (this.#wide) this.code.i64(BigInt(value));
-    else this.code.i32(value | 0);
-  }
-
-  #load(registers: RegisterSet): void {
-    const { code } = this;
-    const { flags, flagSet, conditionSet } = this.#usages;
-    if (flags !== undefined && (registers.meets(flagSet) || registers.meets(conditionSet))) {
-      code.call(HELPER.flags);
-      const word = (register: Register): void => {
-        code.i32(0);
-        code.memory(OP.i32_load, STATE + register.offset);
-      };
-      const { carry, zero, sign, overflow } = flags.registers;
-      const condition = (register: Register, push: () => void): void => {
-        if (!registers.has(this.#usages.indexOf.get(register)!)) return;
-        push();
-        code.set(this.#local(register));
-      };
-      const less = (): void => {
-        word(sign);
-        word(overflow);
-        code.op(OP.i32_xor);
-      };
-      condition(flags.less, less);
-      condition(flags.lessEqual, () => {
-        less();
-        word(zero);
-        code.op(OP.i32_or);
-      });
-      condition(flags.belowEqual, () => {
-        word(carry);
-        word(zero);
-        code.op(OP.i32_or);
-      });
-    }
-    for (const i of registers.indexes()) {
-      if (conditionSet.has(i) || this.#inState.has(i)) continue;
-      const register = this.#registers[i]!;
-      code.i32(0);
-      this.#loadFromState(register);
-      code.set(this.#local(register));
-    }
-  }
-
-  #loadFromState({ type, offset }: Register): void {
-    if (type === 'v128') this.code.simdMemory(SIMD.v128_load, STATE + offset);
-    else this.code.memory(type === 'i64' ? OP.i64_load : OP.i32_load, STATE + offset);
-  }
-
-  #storeToState({ type, offset }: Register): void {
-    if (type === 'v128') this.code.simdMemory(SIMD.v128_store, STATE + offset);
-    else this.code.memory(type === 'i64' ? OP.i64_store : OP.i32_store, STATE + offset);
-  }
-
-  #store(registers: RegisterSet): void {
-    const { code } = this;
-    for (const i of registers.indexes()) {
-      const register = this.#registers[i]!;
-      code.i32(0);
-      code.get(this.#local(register));
-      this.#storeToState(register);
-    }
-  }
+  // Leaving
 
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
   #leaveAt(pc: number, executed: number, told: boolean): void {
@@ -596,8 +452,8 @@ export class Unit implements Surroundings {
 
   /** Returns `pc` out of line: to whatever is there by now. */
   #returnTo(pc: number): void {
-    this.#word(pc);
-    this.code.set(this.#result);
+    this.#transfers.push(pc);
+    this.code.set(this.#transfers.result);
     this.code.br(this.#stubLabel());
   }
 
@@ -607,143 +463,17 @@ export class Unit implements Surroundings {
       go(pc);
       return;
     }
-    const { code } = this;
-    this.#store(this.#dirtyNow);
-    const cell = this.#links.cell(pc);
-    code.i32(0);
-    code.memory(OP.i32_load, cell);
-    code.i32(0);
-    code.op(OP.i32_ge_s);
-    code.if(VOID, true);
-    code.i32(0);
-    code.memory(OP.i32_load, cell + 4);
-    code.get(LEFT_BUDGET);
-    code.get(DEPTH);
-    code.i32(0);
-    code.memory(OP.i32_load, cell);
-    code.returnCallIndirect(UNIT_TYPE);
-    code.end();
-    this.#word(pc);
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
+    this.registers.store(this.#dirtyNow);
+    this.#transfers.jump(pc);
   }
 
-  /** Returns `pc` to the caller where no more calls may nest. */
-  #guardDepth(pushPc: () => void): void {
-    const { code } = this;
-    code.get(DEPTH);
-    code.op(OP.i32_eqz);
-    code.if(VOID, false);
-    pushPc();
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
-    code.end();
-  }
-
-  #pushDepth(): void {
-    const { code } = this;
-    code.get(DEPTH);
-    code.i32(1);
-    code.op(OP.i32_sub);
-  }
-
-  #call(pc: number, next: number, go: (pc: number) => void): void {
-    const { code } = this;
-    this.#store(this.#dirtyNow);
-    this.#guardDepth(() => this.#word(pc));
-    const cell = this.#links.cell(pc);
-    code.i32(0);
-    code.memory(OP.i32_load, cell);
-    code.i32(0);
-    code.op(OP.i32_lt_s);
-    code.if(VOID, false);
-    this.#word(pc);
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
-    code.end();
-    code.i32(0);
-    code.memory(OP.i32_load, cell + 4);
-    code.get(LEFT_BUDGET);
-    this.#pushDepth();
-    code.i32(0);
-    code.memory(OP.i32_load, cell);
-    code.callIndirect(UNIT_TYPE);
-    this.#afterCall(next, go);
-  }
-
-  /** The callee has returned with an address and what is left of the budget. */
-  #afterCall(next: number, go: (pc: number) => void): void {
-    const { code } = this;
-    code.set(LEFT_BUDGET);
-    code.tee(this.#result);
-    this.#word(next);
-    code.op(this.#wide ? OP.i64_ne : OP.i32_ne);
-    code.if(VOID, false);
-    code.get(this.#result);
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
-    code.end();
+  /** What follows a call that returns to `next`, where that is in this unit. */
+  #resume(next: number, go: (pc: number) => void): (() => void) | undefined {
     const i = this.#index.get(next);
-    if (i === undefined) {
-      code.get(this.#result);
-      code.get(LEFT_BUDGET);
-      code.op(OP.return);
-      return;
-    }
-    this.#load(this.#flow.live[i]!);
-    go(next);
-  }
-
-  /** Pushes whether the jump cache knows the address in `target`, leaving the entry's address in a local. */
-  #lookup(target: number, at: number): void {
-    const { code } = this;
-    emitJumpHash(code, this.#isa, target);
-    code.tee(at);
-    code.memory(this.#wide ? OP.i64_load : OP.i32_load, JUMPS);
-    code.get(target);
-    code.op(this.#wide ? OP.i64_eq : OP.i32_eq);
-  }
-
-  #callIndirect(target: number, next: number, go: (pc: number) => void): void {
-    const { code } = this;
-    this.#store(this.#dirtyNow);
-    this.#guardDepth(() => code.get(target));
-    const at = code.borrow(I32);
-    this.#lookup(target, at);
-    code.op(OP.i32_eqz);
-    code.if(VOID, false);
-    code.get(target);
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
-    code.end();
-    code.get(at);
-    code.memory(OP.i32_load, JUMPS + 12);
-    code.get(LEFT_BUDGET);
-    this.#pushDepth();
-    code.get(at);
-    code.memory(OP.i32_load, JUMPS + 8);
-    code.callIndirect(UNIT_TYPE);
-    code.release(I32, at);
-    this.#afterCall(next, go);
-  }
-
-  #jumpIndirect(target: number): void {
-    const { code } = this;
-    this.#store(this.#dirtyNow);
-    const at = code.borrow(I32);
-    this.#lookup(target, at);
-    code.if(VOID, true);
-    code.get(at);
-    code.memory(OP.i32_load, JUMPS + 12);
-    code.get(LEFT_BUDGET);
-    code.get(DEPTH);
-    code.get(at);
-    code.memory(OP.i32_load, JUMPS + 8);
-    code.returnCallIndirect(UNIT_TYPE);
-    code.end();
-    code.get(target);
-    code.get(LEFT_BUDGET);
-    code.op(OP.return);
-    code.release(I32, at);
+    if (i === undefined) return undefined;
+    return () => {
+      this.registers.load(this.#flow.live[i]!);
+      go(next);
+    };
   }
 }
