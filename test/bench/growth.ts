@@ -1,6 +1,7 @@
 // How cost grows with the run: time for each tenfold of instructions, and memory beyond the guest's own, whatever the program does.
-// Usage: tsx test/bench/growth.ts [--goarch A] [--job J] [--to N]. Times are of this process's CPU.
+// Usage: tsx test/bench/growth.ts [--goarch A | --program FILE] [--job J] [--to N]. Times are of this process's CPU.
 
+import { readFileSync } from 'node:fs';
 import { type Goarch, Session } from '../../src/index.ts';
 import { loadFixture } from '../support/fixtures.ts';
 
@@ -9,6 +10,7 @@ const argument = (name: string): string | undefined => {
   return at < 0 ? undefined : process.argv[at + 1];
 };
 const goarch = (argument('goarch') ?? 'amd64') as Goarch;
+const program = argument('program');
 const job = argument('job') ?? 'spin';
 const to = Number(argument('to') ?? 1e9);
 
@@ -18,8 +20,9 @@ const cpuSeconds = (): number => {
 };
 const mega = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
-const session = Session.open(loadFixture('bench', goarch, '1.27'), { path: '/bench', args: [job], hostTimes: true });
-console.log(`${goarch} ${job}`);
+const bytes = program === undefined ? loadFixture('bench', goarch, '1.27') : readFileSync(program);
+const session = Session.open(bytes, { path: '/bench', args: [job], hostTimes: true });
+console.log(`${program ?? goarch} ${job}`);
 let before = cpuSeconds();
 let executed = 0;
 for (let until = 1e6; until <= to; until *= 10) {
