@@ -98,7 +98,7 @@ export const runCommand = (output: Output, done: (status: number) => void): Comm
     .addHelpText(
       'after',
       '\nOptions stand before PROG; what follows PROG is for the program. Compiled code is kept for the next run of the program, in' +
-        '\n~/.cache/safepoint, in $SAFEPOINT_CACHE, or nowhere where that is `off`.',
+        '\n~/.cache/safepoint, in $SAFEPOINT_CACHE, or nowhere where that is `off`; the end of a first run may take as long as the run.',
     )
     .addHelpText(
       'after',
