@@ -100,6 +100,22 @@ function emitSecondEntry(code: Code, isa: Isa, address: number): void {
 }
 
 /**
+ * Copies an entry of the second TLB to the first: the page is about to be accessed again, and what it displaces is mostly not. Without
+ * this, whoever came last keeps the entry, and a stack that shares it with an array that was filled once is looked for out of line for ever.
+ */
+function emitPromotion(code: Code, entry: number, emitFirstEntry: () => void): void {
+  const first = code.local(I32);
+  emitFirstEntry();
+  code.set(first);
+  for (let at = 0; at < TLB_ENTRY; at += 16) {
+    code.get(first);
+    code.get(entry);
+    code.simdMemory(SIMD.v128_load, TLB_SECOND + at);
+    code.simdMemory(SIMD.v128_store, TLB + at);
+  }
+}
+
+/**
  * An access whose page one of the TLBs has after all: in code that is short, as a member of a group that could not be looked up as one,
  * or where two pages share an entry of the first one.
  */
@@ -146,6 +162,11 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   }
   code.op(wide ? OP.i64_or : OP.i32_or);
   code.set(tag);
+  const emitFirstEntry = (): void => {
+    code.get(address);
+    if (wide) code.op(OP.i32_wrap_i64);
+    emitTlbEntry(code);
+  };
   const lookIn = (table: number, emitEntry: () => void): void => {
     emitEntry();
     code.tee(entry);
@@ -153,6 +174,7 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     code.get(tag);
     code.op(wide ? OP.i64_eq : OP.i32_eq);
     code.if();
+    if (table === TLB_SECOND) emitPromotion(code, entry, emitFirstEntry);
     code.get(address);
     if (wide) code.op(OP.i32_wrap_i64);
     code.get(entry);
@@ -162,11 +184,7 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     emitAccess(code, name, isa, host, bytes);
     code.end();
   };
-  lookIn(TLB, () => {
-    code.get(address);
-    if (wide) code.op(OP.i32_wrap_i64);
-    emitTlbEntry(code);
-  });
+  lookIn(TLB, emitFirstEntry);
   lookIn(TLB_SECOND, () => emitSecondEntry(code, isa, address));
 }
 
