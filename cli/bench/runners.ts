@@ -67,6 +67,12 @@ function time(command: string, args: readonly string[], job: Job, env: NodeJS.Pr
 const guestEnvironment = (job: Job): NodeJS.ProcessEnv =>
   Object.fromEntries(job.env.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]));
 
+/**
+ * What Safepoint's process needs of this one's environment: where the cache is. Who is compared gets as little, and so nothing that Node
+ * does for the sake of a variable is measured: with `NODE_EXTRA_CA_CERTS` Node 20 parses all certificates of a file before it begins.
+ */
+const CACHE_VARIABLES = ['SAFEPOINT_CACHE', 'XDG_CACHE_HOME', 'HOME'];
+
 /** `safepoint run`, started as this process was, with further options of `run`. */
 export const ours =
   (options: readonly string[] = []): Runner =>
@@ -74,8 +80,9 @@ export const ours =
     const directory = job.directory === undefined ? [] : ['--dir', job.directory];
     const env = job.env.flatMap((text) => ['--env', text]);
     const args = [process.argv[1]!, 'run', ...options, ...directory, ...env, job.program, ...job.args];
+    const own = Object.fromEntries(CACHE_VARIABLES.map((name) => [name, process.env[name]]));
     const cache = job.cache === undefined || cacheDirectory() === undefined ? {} : { SAFEPOINT_CACHE: job.cache };
-    return time(process.execPath, [...process.execArgv, ...args], job, { ...process.env, ...cache });
+    return time(process.execPath, [...process.execArgv, ...args], job, { ...own, ...cache });
   };
 
 /** Who else can run programs of a GOARCH here, and who cannot, with the reason. */

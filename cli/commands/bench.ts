@@ -96,7 +96,8 @@ export function benchCommand(
     .addHelpText(
       'after',
       '\nRatios are their time by ours: above 1 we are faster. `first` is our first run, which finds no compiled code;' +
-        '\nlater ones begin with what it kept. The exit status is 1 where an answer is wrong.',
+        '\nlater ones begin with what it kept. Each process gets the environment of its job and nothing of yours.' +
+        '\nThe exit status is 1 where an answer is wrong.',
     )
     .action((path: string | undefined, args: readonly string[], options: Options) => {
       const folder = mkdtempSync(join(tmpdir(), 'safepoint-bench-'));
