@@ -65,13 +65,16 @@ interface Known {
   compiled: number;
   /** Its code is to be fast from now on, instead of short. */
   fast: boolean;
+  /** An earlier run had compiled it. */
+  readonly adopted: boolean;
 }
 
-const known = (also: readonly number[], fast: boolean): Known => ({
+const known = (also: readonly number[], fast: boolean, adopted: boolean): Known => ({
   also: [...also],
   jumps: new Map(),
   compiled: 0,
   fast,
+  adopted,
 });
 
 /** Bridges that are made at once. */
@@ -304,7 +307,7 @@ class JitCompiler implements Compiler {
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
     this.#coverage.adopt(image.blocks, image.blockSizes);
-    for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast));
+    for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast, true));
     this.#visits.adopt(image.starts);
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
     this.#entries.adopt(image);
@@ -345,6 +348,7 @@ class JitCompiler implements Compiler {
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
     this.#compileBridges();
     if (this.#parts.flags.followed > 0) this.#makeSettler();
+    if (!this.#news && !this.#modules.unoptimised()) return;
     const inUse = this.#entries.slots().add(this.#settler);
     if (this.#news) this.#modules.pack(inUse, packInstructions);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
@@ -522,7 +526,7 @@ class JitCompiler implements Compiler {
   #plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
     let unit = this.#units.get(start);
     if (unit === undefined) {
-      unit = known([], this.#policy.visits === 0);
+      unit = known([], this.#policy.visits === 0, false);
       this.#units.set(start, unit);
     }
     if (unit.compiled >= this.#policy.maxCompilations) return undefined;
@@ -649,9 +653,11 @@ class JitCompiler implements Compiler {
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
-      const visits = this.#units.get(p.start)?.fast === true ? undefined : this.#visits.of(slot);
+      const function_ = this.#units.get(p.start);
+      const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
-      return { slot, body, instructions: p.instructions, fast: visits === undefined };
+      const common = function_?.adopted === true;
+      return { slot, body, instructions: p.instructions, fast: visits === undefined, common };
     });
     const bytes = this.#modules.add(units);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);

@@ -18,6 +18,8 @@ export interface MadeUnit {
   /** Guest instructions in it. */
   readonly instructions: number;
   readonly fast: boolean;
+  /** It is of a function that an earlier run had compiled: what different runs of the program have in common. */
+  readonly common: boolean;
 }
 
 /** A module of this run. */
@@ -30,6 +32,27 @@ interface Held {
 }
 
 const instructionsOf = (units: readonly MadeUnit[]): number => units.reduce((sum, unit) => sum + unit.instructions, 0);
+
+/** Units that are packed together: whether they are fast, and common. */
+const GROUPS = [
+  [true, true],
+  [true, false],
+  [false, true],
+  [false, false],
+] as const;
+
+/** Cuts units into parts of at most so many instructions, but for the last unit of each. */
+function inParts(units: readonly MadeUnit[], most: number): MadeUnit[][] {
+  const parts: MadeUnit[][] = [];
+  let full = true;
+  for (const unit of units) {
+    if (full) parts.push([]);
+    const part = parts.at(-1)!;
+    part.push(unit);
+    full = instructionsOf(part) >= most;
+  }
+  return parts;
+}
 
 export class Modules {
   readonly #host: () => ModuleHost;
@@ -147,7 +170,8 @@ export class Modules {
 
   /**
    * Puts the units that this run has made and that are in use into few modules, the fast ones together: for later runs, whose host has
-   * less to look at, and the code that runs most in one place.
+   * less to look at, and the code that runs most in one place. What runs have in common stands by itself: a module is restored whole,
+   * and a short run should not have to restore what only a longer one needs.
    * @param most guest instructions of a module, but for its last unit
    */
   pack(inUse: ReadonlySet<number>, most: number): void {
@@ -157,20 +181,20 @@ export class Modules {
       if (held.units === undefined || held.module.optimised) others.push(held);
       else for (const unit of held.units) if (inUse.has(unit.slot)) units.push(unit);
     }
-    const packed: Held[] = [];
-    let next: MadeUnit[] = [];
-    for (const unit of [...units.filter(({ fast }) => fast), ...units.filter(({ fast }) => !fast)]) {
-      next.push(unit);
-      if (instructionsOf(next) < most) continue;
-      packed.push(this.#made(next));
-      next = [];
-    }
-    if (next.length > 0) packed.push(this.#made(next));
+    const packed = GROUPS.flatMap(([fast, common]) => {
+      const group = units.filter((unit) => unit.fast === fast && unit.common === common);
+      return inParts(group, most).map((part) => this.#made(part));
+    });
     this.#held = [...packed, ...others];
   }
 
+  /** Whether the host could optimise some of them that this run made or wanted. */
+  unoptimised(): boolean {
+    return this.#store?.native !== undefined && this.#held.some((held) => !held.asleep && !held.module.optimised);
+  }
+
   /**
-   * Has the host optimise those of them that this run made or wanted, `until` it is so late.
+   * Has the host optimise those of them that are in use and that this run made or wanted, `until` it is so late.
    * @returns whether it did any
    */
   optimise(inUse: ReadonlySet<number>, until: number): boolean {
