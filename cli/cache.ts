@@ -43,13 +43,9 @@ export function buildIdentity(file: string): string {
   return `${file} ${size} ${mtimeMs} ${process.version} ${process.arch}`;
 }
 
-/** A name for a text: two hashes of it (FNV-1a). */
-function fileName(text: string): string {
-  const hash = (h: number): string => {
-    for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-    return (h >>> 0).toString(16).padStart(8, '0');
-  };
-  return hash(0x811c9dc5) + hash(0x2b7e1516);
+/** A name for what tells a thing from others: two of the same name take turns in one file, which says whose it is. */
+function fileName(identity: Buffer): string {
+  return `${crc32(identity).toString(16).padStart(8, '0')}-${identity.length.toString(16)}`;
 }
 
 /** Whether nobody else could have written an open file. */
@@ -124,7 +120,7 @@ export class CacheFile {
   constructor(directory: string, identity: string, kind: CacheKind) {
     this.#directory = directory;
     this.#identity = Buffer.from(identity);
-    this.#path = join(directory, `${fileName(identity)}.${kind}`);
+    this.#path = join(directory, `${fileName(this.#identity)}.${kind}`);
   }
 
   /** Its bytes, from now on the ones used last; undefined where there are none, or they are damaged. The file stays open. */

@@ -3,7 +3,14 @@
 import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
-import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type MachineCode } from '../src/index.ts';
+import {
+  CodeDamaged,
+  type CodeImage,
+  type CodeModule,
+  type CodeStore,
+  type HostImage,
+  type MachineCode,
+} from '../src/index.ts';
 import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
 
@@ -97,6 +104,12 @@ function* parts(image: CodeImage): Generator<Uint8Array> {
   }
 }
 
+/** What was deserialised as parts of one buffer, each in a buffer of its own, as `NativeCode` wants it. */
+function ownBuffers({ support, driver }: HostImage): HostImage {
+  const own = ({ code, shell }: MachineCode): MachineCode => ({ code: code.slice(), shell });
+  return { support: own(support), driver: own(driver) };
+}
+
 function decode(kept: KeptBytes): CodeImage {
   const described = deserialize(kept.head) as Described;
   let at = 0;
@@ -105,7 +118,7 @@ function decode(kept: KeptBytes): CodeImage {
     at += module.code.length + module.machineCode.length;
     return stored;
   });
-  return { ...described, modules };
+  return { ...described, host: described.host && ownBuffers(described.host), modules };
 }
 
 class DiskCodeStore implements CodeStore {

@@ -56,6 +56,7 @@ export {
   type CodeImage,
   type CodeModule,
   type CodeStore,
+  type HostImage,
   type MachineCode,
   type NativeCode,
 } from './jit/image.ts';

@@ -11,8 +11,8 @@ import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
 import { Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
-import { type HostSide, hostSide } from './host-side.ts';
-import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore } from './image.ts';
+import { type HostSide, hostImage, hostSide } from './host-side.ts';
+import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
 import { type MadeUnit, Modules } from './modules.ts';
 import { type Plan, plan } from './plan.ts';
 import { POLICY, type Policy } from './policy.ts';
@@ -91,6 +91,8 @@ class JitCompiler implements Compiler {
   readonly #watch: Watch;
   /** Made when there is something to compile. */
   #host: HostSide | undefined;
+  /** Its machine code, where an earlier run kept that. */
+  #hostImage: HostImage | undefined;
   readonly #memoryPages: number;
   readonly stats: CompilerStats = {
     modules: 0,
@@ -163,7 +165,10 @@ class JitCompiler implements Compiler {
         (n) => this.#watch.tell(n),
         this.#visits.tell,
       );
-      this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports);
+      const kept = { native: this.#store?.native, image: this.#hostImage };
+      this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports, kept);
+      // What the host does not accept is made anew.
+      if (!this.#host.restored) this.#hostImage = undefined;
     }
     return this.#host;
   }
@@ -300,6 +305,7 @@ class JitCompiler implements Compiler {
       throw error;
     }
     if (!flags.adopt(image.flags)) return;
+    this.#hostImage = image.host;
     this.#modules.adopt(image.modules, image.slots);
     this.#settler = image.settler;
     this.#useSettler();
@@ -401,6 +407,7 @@ class JitCompiler implements Compiler {
     const exits = this.#exits.all();
     const blocks = this.#coverage.all();
     return {
+      host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#store?.native),
       modules,
       slots: this.#modules.slots,
       settler: this.#settler,

@@ -1,7 +1,9 @@
 // What stands between the host and compiled code: the one table, what units import, and the way in.
 
+import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
 import { driverModule } from './driver.ts';
+import type { HostImage, MachineCode, NativeCode } from './image.ts';
 import { supportModule } from './support.ts';
 
 export interface HostSide {
@@ -10,6 +12,14 @@ export interface HostSide {
   readonly drive: (slot: number, entry: number, remaining: number) => number;
   /** Computes flags that were put off. */
   readonly flags: () => void;
+  /** Whether the host accepted all of the machine code that was kept. */
+  readonly restored: boolean;
+}
+
+/** Where the machine code of what stands between is kept, and what there is of it. */
+export interface KeptHost {
+  readonly native: NativeCode | undefined;
+  readonly image: HostImage | undefined;
 }
 
 /** @param own what the host does itself for compiled code (`runtime.ts`) */
@@ -17,17 +27,34 @@ export function hostSide(
   { isa, memory }: Pick<CompilerParts, 'isa' | 'memory'>,
   memoryPages: number,
   own: WebAssembly.ModuleImports,
+  { native, image }: KeptHost,
 ): HostSide {
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
   const e = { m: memory.wasm, t: table };
-  const instance = (bytes: Uint8Array<ArrayBuffer>, h: WebAssembly.ModuleImports): WebAssembly.Instance =>
-    new WebAssembly.Instance(new WebAssembly.Module(bytes), { e, h });
-  const support = instance(supportModule(isa, memoryPages), own);
-  const driver = instance(driverModule(isa, memoryPages), {});
+  let restored = image !== undefined;
+  const instance = (
+    kept: MachineCode | undefined,
+    make: typeof supportModule,
+    h: WebAssembly.ModuleImports,
+  ): WebAssembly.Instance => {
+    const module = kept === undefined ? undefined : native?.restore(kept);
+    if (module === undefined) restored = false;
+    return new WebAssembly.Instance(module ?? new WebAssembly.Module(make(isa, memoryPages)), { e, h });
+  };
+  const support = instance(image?.support, supportModule, own);
+  const driver = instance(image?.driver, driverModule, {});
   return {
     table,
     imports: { e, h: support.exports },
     drive: driver.exports.drive as HostSide['drive'],
     flags: support.exports.flags as HostSide['flags'],
+    restored,
   };
+}
+
+/** What is kept of it; undefined where the host's machine code cannot be had. */
+export function hostImage(isa: Isa, memoryPages: number, native: NativeCode | undefined): HostImage | undefined {
+  const support = native?.of(supportModule(isa, memoryPages));
+  const driver = native?.of(driverModule(isa, memoryPages));
+  return support === undefined || driver === undefined ? undefined : { support, driver };
 }

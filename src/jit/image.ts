@@ -37,7 +37,15 @@ export interface NativeCode {
   restore(native: MachineCode): WebAssembly.Module | undefined;
 }
 
+/** The host's machine code of the modules that units stand on (`host-side.ts`). */
+export interface HostImage {
+  readonly support: MachineCode;
+  readonly driver: MachineCode;
+}
+
 export interface CodeImage extends EntryImage {
+  /** Undefined where the host's machine code cannot be had. */
+  readonly host: HostImage | undefined;
   /** Those modules of which something is still in use. */
   readonly modules: readonly CodeModule[];
   /** How many slots are taken. */

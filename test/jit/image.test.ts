@@ -5,7 +5,7 @@ import { isaFor } from '../../isa/index.ts';
 import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
-import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
+import { CodeDamaged, type CodeImage, type CodeStore, type MachineCode, type NativeCode } from '../../src/jit/image.ts';
 import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { bareMachine } from '../support/bare-machine.ts';
@@ -159,6 +159,31 @@ describe('code of another run', () => {
     expect(stats).toMatchObject({ flushes: 1 });
     expect(stats.restored).toBeGreaterThan(10_000);
     expect(run(bytes, damaged).stats.flushes).toBe(0);
+  });
+
+  it('stands on modules made of the machine code of the run before, unless the host does not accept it', () => {
+    let accepts = true;
+    const restored: number[] = [];
+    const native: NativeCode = {
+      of: (module) => ({ code: module.slice(), shell: new Uint8Array(0) }),
+      restore: ({ code }: MachineCode) => {
+        if (!accepts) return undefined;
+        restored.push(code.length);
+        return new WebAssembly.Module(code);
+      },
+    };
+    const kept = Object.assign(new Kept(), { native });
+    const host = (): CodeImage['host'] => [...kept.images.values()][0]!.host;
+    run(bytes, kept, LATE);
+    expect(restored).toEqual([]);
+    const { support, driver } = host()!;
+    run(bytes, kept, LATE);
+    expect(restored.slice(0, 2)).toEqual([support.code.length, driver.code.length]);
+    accepts = false;
+    support.code.fill(0);
+    const { instructions } = run(bytes, kept, LATE);
+    expect(instructions).toBe(run(bytes, new Kept(), LATE).instructions);
+    expect(host()!.support.code.slice(0, 4)).toEqual(Uint8Array.of(0, 0x61, 0x73, 0x6d));
   });
 
   it('grows by what a run with other arguments executes', () => {
