@@ -15,7 +15,7 @@ import { DataFlow } from './dataflow.ts';
 import { type Emitted, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
-import { buildGraphs, type Graphs, type Plan, ROOT } from './plan.ts';
+import { buildGraphs, type Graphs, type Plan, ROOT, START_ENTRY } from './plan.ts';
 import { Registers } from './registers.ts';
 import { Shape } from './shape.ts';
 import { ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
@@ -144,6 +144,12 @@ export class Unit implements Surroundings {
         code.get(ENTRY);
         code.op(OP.i32_eqz);
         code.brIf(shape.label(table[0]!));
+      } else if (table.length > 2) {
+        // Mostly it is called: no jump by a table for that.
+        code.get(ENTRY);
+        code.i32(START_ENTRY);
+        code.op(OP.i32_eq);
+        code.brIf(shape.label(table[START_ENTRY]!));
       }
       code.get(ENTRY);
       const labels = Array.from({ length: table.length }, (_, i) => shape.label(table[i] ?? fallback));
