@@ -1,17 +1,24 @@
-// Accesses of a block that share one look into the TLB: their addresses are the same value plus constants (a frame's slots, a structure's
-// fields, neighbours in an array), so that one comparison says of all of them that they lie in one page that is there.
+// Accesses that share one look into the TLB: their addresses are the same value plus constants (a frame's slots, a structure's fields,
+// neighbours in an array), so that one comparison says of all of them that they lie in one page that is there. They are those of a block,
+// and of blocks that control comes to from nowhere else.
 
 import type { BinaryName } from '../../isa/dsl/effects.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { OpList, Uop } from '../uop/ops.ts';
+import { parentsFirst } from './plan.ts';
 
 type Access = Extract<Uop, { op: 'load' | 'store' }>;
 
 /** Bytes that a group may span: what spans more crosses the end of a page more often. */
 const MOST = 1024;
+/** The same where another block widens it, which may be executed seldom. */
+const MOST_BETWEEN_BLOCKS = 256;
 
 /** Accesses that share a look into the TLB. Displacements are from a value that is the same for all of them. */
 export interface Group {
+  /** The block with the first one, and the block that begins the tree of those that control comes to from there alone. */
+  readonly block: number;
+  readonly tree: number;
   /** Displacements of the first byte, and of the one behind the last. */
   low: number;
   high: number;
@@ -34,6 +41,13 @@ export interface Member {
 
 /** Members of an instruction, by index of their operations. */
 export type Members = ReadonlyMap<number, Member>;
+
+/** A block's accesses in groups. */
+export interface Grouped {
+  readonly tree: number;
+  /** By instruction. */
+  readonly members: readonly Members[];
+}
 
 /** A value plus a constant. */
 interface Sum {
@@ -58,10 +72,37 @@ const SHIFT_MOST = 8;
 /** The base of addresses that are known. */
 const ABSOLUTE = 0;
 
-/** Which of a block's accesses share looks into the TLB, by instruction. */
-export function groupsOf(block: readonly Emitted[], width: 32 | 64, bigEndian: boolean): readonly Members[] {
+/** What is known behind some instructions. */
+interface Known {
+  readonly registers: ReadonlyMap<Register, Sum>;
+  /** The present group of each base. */
+  readonly open: ReadonlyMap<number, Group>;
+}
+
+const NOTHING: Known = { registers: new Map(), open: new Map() };
+
+/**
+ * Which accesses of blocks share looks into the TLB.
+ *
+ * @param parents for each block the one behind which alone it is executed, or -1
+ */
+export function groupsOf(
+  blocks: readonly (readonly Emitted[])[],
+  parents: Int32Array,
+  width: 32 | 64,
+  bigEndian: boolean,
+): readonly Grouped[] {
   const finder = new Finder(width, bigEndian);
-  return block.map((instruction) => finder.instruction(instruction));
+  const grouped = new Array<Grouped>(blocks.length);
+  const behind = new Array<Known>(blocks.length);
+  for (const i of parentsFirst(parents)) {
+    const parent = parents[i]!;
+    const tree = grouped[parent]?.tree ?? i;
+    finder.begin(i, tree, behind[parent] ?? NOTHING);
+    grouped[i] = { tree, members: blocks[i]!.map((instruction) => finder.instruction(instruction)) };
+    behind[i] = finder.known();
+  }
+  return grouped;
 }
 
 class Finder {
@@ -69,14 +110,27 @@ class Finder {
   readonly #bigEndian: boolean;
   #nextBase = ABSOLUTE + 1;
   readonly #compounds = new Map<string, number>();
-  readonly #registers = new Map<Register, Sum>();
-  readonly #open = new Map<number, Group>();
+  #block = 0;
+  #tree = 0;
+  #registers = new Map<Register, Sum>();
+  #open = new Map<number, Group>();
   /** Narrower members of each group that has an alignment, to be held against a wider one. */
   readonly #exact = new Map<Group, { readonly displacement: number; readonly bytes: number }[]>();
 
   constructor(width: 32 | 64, bigEndian: boolean) {
     this.#width = width;
     this.#bigEndian = bigEndian;
+  }
+
+  begin(block: number, tree: number, { registers, open }: Known): void {
+    this.#block = block;
+    this.#tree = tree;
+    this.#registers = new Map(registers);
+    this.#open = new Map(open);
+  }
+
+  known(): Known {
+    return { registers: this.#registers, open: this.#open };
   }
 
   instruction({ list, needed, constants }: Emitted): Members {
@@ -159,7 +213,7 @@ class Finder {
     // On a big-endian target the addresses of narrow accesses are changed in their low bits, which only aligned ones may be.
     const demanded = align !== 'any' || this.#bigEndian ? bytes : 1;
     const open = this.#open.get(base);
-    if (open !== undefined && this.#fits(open, displacement, bytes, demanded)) {
+    if (open !== undefined && this.#fits(open, op, displacement, bytes, demanded)) {
       open.low = Math.min(open.low, displacement);
       open.high = Math.max(open.high, displacement + bytes);
       open.stores ||= op === 'store';
@@ -172,6 +226,8 @@ class Finder {
       return open;
     }
     const group: Group = {
+      block: this.#block,
+      tree: this.#tree,
       low: displacement,
       high: displacement + bytes,
       stores: op === 'store',
@@ -186,9 +242,15 @@ class Finder {
   }
 
   /** Whether an access may join: it lies near, and is aligned whenever the others are. */
-  #fits(group: Group, displacement: number, bytes: number, demanded: number): boolean {
+  #fits(group: Group, op: Access['op'], displacement: number, bytes: number, demanded: number): boolean {
     const span = Math.max(group.high, displacement + bytes) - Math.min(group.low, displacement);
-    if (span > MOST) return false;
+    if (group.block === this.#block) {
+      if (span > MOST) return false;
+    } else {
+      // What the first block finds out is for that block above all: its loads may be from a page that nobody may write to.
+      const widens = span > group.high - group.low;
+      if ((widens && span > MOST_BETWEEN_BLOCKS) || (op === 'store' && !group.stores)) return false;
+    }
     const [align, anchor] = demanded > group.align ? [demanded, displacement] : [group.align, group.anchor];
     const agrees = (at: number, by: number): boolean => (at - anchor) % Math.min(by, align) === 0;
     return agrees(displacement, demanded) && this.#exact.get(group)!.every((m) => agrees(m.displacement, m.bytes));

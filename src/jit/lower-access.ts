@@ -56,6 +56,7 @@ export class AccessLowering {
   readonly #push: (temp: number) => void;
   /** Groups that have been looked up, and have members to come. */
   readonly #open = new Set<Group>();
+  #tree = 0;
 
   constructor(surroundings: Surroundings, push: (temp: number) => void) {
     this.#s = surroundings;
@@ -65,9 +66,9 @@ export class AccessLowering {
     this.#push = push;
   }
 
-  /** Begins a block. */
-  begin(): void {
-    this.#open.clear();
+  /** Begins a block of a tree (`Group`). */
+  begin(tree: number): void {
+    this.#tree = tree;
   }
 
   /** Leaves the value on the stack. */
@@ -164,13 +165,38 @@ export class AccessLowering {
   /** @param value the local that has what is stored; undefined for a load */
   #member(uop: Load | Store, member: Member, type: number, value: number | undefined): void {
     const code = this.#code;
-    const { group, displacement } = member;
+    const { group } = member;
     const address = code.borrow(this.#addressType);
     const first = group.local === undefined;
-    if (first) this.#lookUp(uop, member, address);
+    if (first) this.#lookUp(uop, member, address, type);
+    else {
+      code.get(group.local!);
+      code.if(type, true);
+    }
     const local = group.local!;
-    code.get(local);
-    code.if(type, true);
+    this.#throughGroup(uop, member, local, value);
+    code.else();
+    if (!first) {
+      this.#push(uop.address);
+      code.set(address);
+    }
+    group.left--;
+    if (group.left === 0) this.#open.delete(group);
+    if (uop.op === 'load') this.#missedLoad(uop, address);
+    else this.#missedStore(uop, address, value!);
+    // It is 0 already, but V8 would carry what it knows of it by a register of its own to where the next member asks.
+    if (group.left > 0) {
+      code.i32(0);
+      code.set(local);
+    }
+    code.end();
+    code.release(this.#addressType, address);
+    if (group.left === 0) code.release(I32, local);
+  }
+
+  /** The access itself, where a group's local has the host's address of its lowest byte. */
+  #throughGroup(uop: Load | Store, { group, displacement }: Member, local: number, value: number | undefined): void {
+    const code = this.#code;
     code.get(local);
     let offset = displacement - group.low;
     if (this.#s.variant.bigEndian && uop.bytes < 8) {
@@ -185,22 +211,13 @@ export class AccessLowering {
       code.get(value!);
       this.#write(uop, offset);
     }
-    code.else();
-    if (!first) {
-      this.#push(uop.address);
-      code.set(address);
-    }
-    group.left--;
-    if (group.left === 0) this.#open.delete(group);
-    if (uop.op === 'load') this.#missedLoad(uop, address);
-    else this.#missedStore(uop, address, value!);
-    code.end();
-    code.release(this.#addressType, address);
-    if (group.left === 0) code.release(I32, local);
   }
 
-  /** Looks a group up at its first member: its local becomes the host's address of its lowest byte, or 0. */
-  #lookUp(uop: Load | Store, { group, displacement }: Member, address: number): void {
+  /**
+   * Looks a group up at its first member, and begins what is done where its page is there: its local becomes the host's address of its
+   * lowest byte. Elsewhere it is 0.
+   */
+  #lookUp(uop: Load | Store, { group, displacement }: Member, address: number, type: number): void {
     const code = this.#code;
     const lowest = code.borrow(this.#addressType);
     const entry = code.borrow(I32);
@@ -222,11 +239,8 @@ export class AccessLowering {
       code.op(this.#wide ? OP.i64_or : OP.i32_or);
     }
     code.op(this.#wide ? OP.i64_eq : OP.i32_eq);
-    code.if(I32, true);
+    code.if(type, true);
     this.#toHost(lowest, entry);
-    code.else();
-    code.i32(0);
-    code.end();
     code.set(local);
     group.local = local;
     this.#open.add(group);
@@ -238,7 +252,7 @@ export class AccessLowering {
   #forget(): void {
     const code = this.#code;
     for (const group of this.#open) {
-      if (group.stores) continue;
+      if (group.stores || group.tree !== this.#tree) continue;
       code.i32(0);
       code.set(group.local!);
     }

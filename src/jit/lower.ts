@@ -118,9 +118,9 @@ export class Lowering {
     this.#accesses = new AccessLowering(surroundings, (temp) => this.push(temp));
   }
 
-  /** Begins a block: nothing is known of what was looked up before. */
-  begin(): void {
-    this.#accesses.begin();
+  /** Begins a block of a tree (`Group`). */
+  begin(tree: number): void {
+    this.#accesses.begin(tree);
   }
 
   /**

@@ -1,6 +1,6 @@
 // What a unit is made of before it is emitted: where it can be entered, and the graph of its blocks, with ways in from outside.
 
-import type { Block, Flow } from './blocks.ts';
+import { type Block, type Flow, skipsSlot } from './blocks.ts';
 import { type Analysis, analyse } from './shape.ts';
 
 /** A unit before it is emitted. */
@@ -139,6 +139,62 @@ function baseGraph(
       cut.push([from, to]);
     }
   }
+}
+
+/** For each block the one behind which alone it is executed, or -1: where several lead to it, or control comes in from outside. */
+export function parentsOf(p: Plan, index: ReadonlyMap<number, number>): Int32Array {
+  const { successors, cut, analysis } = p.base;
+  const parents = new Int32Array(p.blocks.length).fill(-1);
+  const shared = new Set<number>([...successors[ROOT]!, ...cut.map(([, to]) => to)].map((node) => node - 1));
+  for (const pc of p.entries) shared.add(index.get(pc)!);
+  for (const [i, { items }] of p.blocks.entries()) {
+    // What is never reached might be its own parent.
+    if (analysis.order[i + 1]! < 0) shared.add(i);
+    const last = items.at(-1);
+    for (const node of successors[i + 1]!) {
+      const next = node - 1;
+      // Behind a slot that may be skipped there is no telling what was done.
+      if (parents[next] !== -1 || (last !== undefined && skipsSlot(last.instruction))) shared.add(next);
+      parents[next] = i;
+    }
+  }
+  for (const i of shared) parents[i] = -1;
+  return parents;
+}
+
+/** All blocks, each behind its parent. */
+export function parentsFirst(parents: Int32Array): number[] {
+  const order = new Set<number>();
+  for (const i of parents.keys()) {
+    const chain: number[] = [];
+    for (let at = i; at >= 0 && !order.has(at); at = parents[at]!) chain.push(at);
+    for (const at of chain.reverse()) order.add(at);
+  }
+  return [...order];
+}
+
+/** Instructions for which a budget is asked at once, beside a first block's own: the evaluator executes them where it does not suffice. */
+const MOST_AHEAD = 48;
+
+/**
+ * For each block the instructions for which the budget has to suffice when it begins: its own and those of blocks that are executed behind
+ * it alone. 0 where an earlier one has asked.
+ */
+export function budgetsOf(blocks: readonly Block[], parents: Int32Array): Int32Array {
+  const budgets = new Int32Array(blocks.length);
+  /** Of each block: the one that asks for it, and the instructions from there to its end. */
+  const asks = new Int32Array(blocks.length);
+  const upTo = new Int32Array(blocks.length);
+  for (const i of parentsFirst(parents)) {
+    const { count } = blocks[i]!;
+    const parent = parents[i]!;
+    const together = parent < 0 ? Number.POSITIVE_INFINITY : upTo[parent]! + count;
+    const own = together > MOST_AHEAD;
+    asks[i] = own ? i : asks[parent]!;
+    upTo[i] = own ? count : together;
+    budgets[asks[i]!] = Math.max(budgets[asks[i]!]!, upTo[i]!);
+  }
+  return budgets;
 }
 
 /** The graph to emit: the blocks, with the ways in from outside and through loops to the middle of them. */

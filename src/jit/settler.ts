@@ -120,7 +120,6 @@ class Settling implements Surroundings, RegisterAccess {
       loadFromState(code, register);
       code.set(this.#local(register));
     }
-    this.#lowering.begin();
     this.#lowering.instruction({ list, needed: new Uint8Array(ops.length).fill(1), constants: [] });
     for (const register of accessed('set')) {
       code.i32(0);

@@ -12,10 +12,10 @@ import type { Instruction } from '../engine/decode.ts';
 import { LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { type Block, type Item, isSwitched } from './blocks.ts';
 import { DataFlow } from './dataflow.ts';
-import { type Emitted, groupsOf, type Members } from './groups.ts';
+import { type Emitted, type Grouped, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
-import { buildGraphs, type Graphs, type Plan, ROOT, START_ENTRY } from './plan.ts';
+import { budgetsOf, buildGraphs, type Graphs, type Plan, parentsOf, ROOT, START_ENTRY } from './plan.ts';
 import { Registers } from './registers.ts';
 import { Shape } from './shape.ts';
 import { ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
@@ -39,6 +39,10 @@ export class Unit implements Surroundings {
   readonly #index: ReadonlyMap<number, number>;
   readonly #lowering: Lowering;
   readonly #flow: DataFlow;
+  /** By block: its instructions, and what their accesses share, until it has been emitted. */
+  #emitted: readonly (readonly Emitted[])[] = [];
+  #grouped: (Grouped | undefined)[] = [];
+  #budgets: Int32Array = new Int32Array(0);
   #leaveClean: Label = 0;
   /** Labels of the stubs, by number (`DataFlow.stubFor`). */
   readonly #stubs: Label[] = [];
@@ -74,6 +78,13 @@ export class Unit implements Surroundings {
     const graphs = buildGraphs(this.#plan, this.#index);
     if (graphs.analysis.irreducible.length > 0) throw new Error('a graph that stays irreducible');
     const { code } = this;
+    const { blocks } = this.#plan;
+    this.#emitted = blocks.map((block, i) => this.#list(block, this.#flow.needs(i)));
+    const parents = parentsOf(this.#plan, this.#index);
+    this.#budgets = budgetsOf(blocks, parents);
+    if (this.fast) {
+      this.#grouped = [...groupsOf(this.#emitted, parents, this.variant.width, this.variant.bigEndian)];
+    }
     this.#leaveClean = code.block();
     const { stubs } = this.#flow;
     for (let stub = 0; stub < stubs; stub++) this.#stubs[stub] = code.block();
@@ -217,22 +228,24 @@ export class Unit implements Surroundings {
     this.#pending = undefined;
     const { code } = this;
     if (block.count > 0) {
-      code.get(LEFT_BUDGET);
-      code.i32(block.count);
-      code.op(OP.i32_lt_s);
-      code.if(VOID, false);
-      this.#executed = block.count;
-      this.#leaveAt(block.pc, block.count, false);
-      code.end();
+      const ahead = this.#budgets[i]!;
+      if (ahead > 0) {
+        code.get(LEFT_BUDGET);
+        code.i32(ahead);
+        code.op(OP.i32_lt_s);
+        code.if(VOID, false);
+        this.#executed = block.count;
+        this.#leaveAt(block.pc, block.count, false);
+        code.end();
+      }
       code.get(LEFT_BUDGET);
       code.i32(block.count);
       code.op(OP.i32_sub);
       code.set(LEFT_BUDGET);
       if (this.#watch.counts) this.#count(block);
     }
-    const emitted = this.#emitted(block, this.#flow.needs(i));
-    const members = this.fast ? groupsOf(emitted, this.variant.width, this.variant.bigEndian) : [];
-    this.#lowering.begin();
+    const emitted = this.#emitted[i]!;
+    const { members } = this.#begin(i);
     let k = 0;
     let executed = 0;
     for (const item of block.items) {
@@ -260,8 +273,16 @@ export class Unit implements Surroundings {
     }
   }
 
+  /** Begins a block; what is emitted for the second time looks its pages up for itself. */
+  #begin(i: number): Pick<Grouped, 'members'> {
+    const grouped = this.#grouped[i];
+    this.#grouped[i] = undefined;
+    this.#lowering.begin(grouped?.tree ?? i);
+    return grouped ?? { members: [] };
+  }
+
   /** A block's instructions, slots included. */
-  #emitted(block: Block, needs: readonly Uint8Array[]): readonly Emitted[] {
+  #list(block: Block, needs: readonly Uint8Array[]): readonly Emitted[] {
     const out: Emitted[] = [];
     const add = (instruction: Instruction, constants: Emitted['constants']): void => {
       const { list } = this.#usages.of(instruction);
