@@ -80,8 +80,9 @@ export class DataFlow {
     return out;
   }
 
-  #isCall(block: Block): boolean {
-    return block.flow.kind === 'branch' && block.flow.transfer === 'call';
+  /** Whether control is behind a block only once a call has returned. */
+  #isCall({ flow }: Block): boolean {
+    return flow.kind === 'branch' && flow.transfer === 'call' && !flow.conditional;
   }
 
   #flowDirty(): void {
@@ -188,22 +189,39 @@ export class DataFlow {
 
   #liveAfter(i: number): RegisterSet {
     const block = this.#plan.blocks[i]!;
-    const { flow } = block;
-    const live = new RegisterSet();
-    const dirty = this.#dirtyAtEnd(i);
-    if (flow.kind === 'leave') {
-      this.#addStored(dirty, live);
-      return live;
-    }
-    const next = this.#blockSuccessors(block);
-    if (!this.#isCall(block)) for (const n of next) live.addAll(this.live[n]!);
-    if (
-      next.length < successorsOf(flow).length ||
-      this.#isCall(block) ||
-      (flow.kind === 'branch' && flow.target === undefined)
-    )
-      live.addAll(dirty);
+    const live = this.#storedAfter(i);
+    if (!this.#isCall(block)) for (const n of this.#blockSuccessors(block)) live.addAll(this.live[n]!);
     return live;
+  }
+
+  /** What is stored where control leaves the unit behind a block. */
+  #storedAfter(i: number): RegisterSet {
+    const block = this.#plan.blocks[i]!;
+    const { flow } = block;
+    const stored = new RegisterSet();
+    const dirty = this.#dirtyAtEnd(i);
+    if (flow.kind === 'leave') this.#addStored(dirty, stored);
+    else if (
+      this.#blockSuccessors(block).length < successorsOf(flow).length ||
+      (flow.kind === 'branch' && (flow.transfer === 'call' || flow.target === undefined))
+    )
+      stored.addAll(dirty);
+    return stored;
+  }
+
+  /** Registers that a block reads, or stores where it is left, without having set them itself. */
+  reads(i: number): RegisterSet {
+    const reads = this.#storedAfter(i);
+    this.#backward(i, this.#liveAfter(i), undefined, reads);
+    if (this.#plan.blocks[i]!.count > 0) this.#addStored(this.dirty[i]!, reads);
+    return reads;
+  }
+
+  /** Registers that a block sets, whatever comes of it. */
+  sets(i: number): RegisterSet {
+    const sets = new RegisterSet();
+    for (const { usage, maySkip } of this.#sequence(this.#plan.blocks[i]!)) if (!maySkip) sets.addAll(usage.sets);
+    return sets;
   }
 
   /** For each instruction of a block, which of its operations are needed. */
@@ -213,8 +231,11 @@ export class DataFlow {
     return needs.reverse();
   }
 
-  /** Goes backwards through a block; with `needs`, notes which operations are needed, in reverse. */
-  #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined): void {
+  /**
+   * Goes backwards through a block: what is live behind it becomes what is live before it. With `needs`, notes which operations are
+   * needed, in reverse; with `reads`, what is read on the way.
+   */
+  #backward(i: number, live: RegisterSet, needs: Uint8Array[] | undefined, reads?: RegisterSet): void {
     const block = this.#plan.blocks[i]!;
     const sequence = this.#sequence(block);
     /** The stub for leaving at each instruction that may. */
@@ -229,10 +250,12 @@ export class DataFlow {
       const { usage, maySkip } = sequence[k]!;
       live.addAll(this.#inState);
       needs?.push(this.#usages.needed(usage.list, live));
-      const after = maySkip ? live.copy() : undefined;
-      this.#usages.before(usage, live);
-      if (after !== undefined) live.addAll(after);
-      if (stubs[k]! >= 0) live.addAll(this.stubSet(stubs[k]!));
+      const read = this.#usages.reads(usage, live);
+      if (stubs[k]! >= 0) read.addAll(this.stubSet(stubs[k]!));
+      for (const set of reads === undefined ? [live] : [live, reads]) {
+        if (!maySkip) set.removeAll(usage.sets);
+        set.addAll(read);
+      }
     }
   }
 }

@@ -17,6 +17,7 @@ import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
 import { budgetsOf, buildGraphs, type Graphs, type Plan, parentsOf, ROOT, START_ENTRY } from './plan.ts';
 import { Registers } from './registers.ts';
+import { Residence } from './residence.ts';
 import { Shape } from './shape.ts';
 import { ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
 import { RegisterSet, type Usages } from './usage.ts';
@@ -37,8 +38,10 @@ export class Unit implements Surroundings {
   readonly registers: Registers;
   readonly #transfers: Transfers;
   readonly #index: ReadonlyMap<number, number>;
+  readonly #parents: Int32Array;
   readonly #lowering: Lowering;
   readonly #flow: DataFlow;
+  readonly #residence: Residence;
   /** By block: its instructions, and what their accesses share, until it has been emitted. */
   #emitted: readonly (readonly Emitted[])[] = [];
   #grouped: (Grouped | undefined)[] = [];
@@ -49,6 +52,7 @@ export class Unit implements Surroundings {
   readonly #stubUsed: boolean[] = [];
   // Where emission stands
   #block: Block;
+  #number = 0;
   #executed = 0;
   #itemPc = 0;
   #dirtyNow = new RegisterSet();
@@ -71,6 +75,8 @@ export class Unit implements Surroundings {
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
     this.#lowering = new Lowering(this);
     this.#flow = new DataFlow(p, usages, (pc) => watch.stopsAt(pc).length > 0, this.registers.inState);
+    this.#parents = parentsOf(p, this.#index);
+    this.#residence = new Residence(p, this.#flow, this.#parents, this.#index, usages);
   }
 
   /** The body of the function. */
@@ -80,10 +86,9 @@ export class Unit implements Surroundings {
     const { code } = this;
     const { blocks } = this.#plan;
     this.#emitted = blocks.map((block, i) => this.#list(block, this.#flow.needs(i)));
-    const parents = parentsOf(this.#plan, this.#index);
-    this.#budgets = budgetsOf(blocks, parents);
+    this.#budgets = budgetsOf(blocks, this.#parents);
     if (this.fast) {
-      this.#grouped = [...groupsOf(this.#emitted, parents, this.variant.width, this.variant.bigEndian)];
+      this.#grouped = [...groupsOf(this.#emitted, this.#parents, this.variant.width, this.variant.bigEndian)];
     }
     this.#leaveClean = code.block();
     const { stubs } = this.#flow;
@@ -169,7 +174,7 @@ export class Unit implements Surroundings {
     }
     const stub = graphs.stubs.get(node);
     if (stub !== undefined) {
-      this.registers.load(this.#flow.live[stub - 1]!);
+      this.registers.load(this.#residence.expected(stub - 1));
       code.i32(0);
       code.set(ENTRY);
       shape.go(node, graphs.nodeOf[stub]!);
@@ -222,7 +227,9 @@ export class Unit implements Surroundings {
   #emitBlock(i: number, go: (pc: number) => void): void {
     const block = this.#plan.blocks[i]!;
     this.#block = block;
+    this.#number = i;
     this.registers.beginBlock();
+    this.registers.load(this.#residence.missing(i));
     if (this.#plan.base.analysis.loops.has(i + 1)) this.#visit();
     this.#dirtyNow = this.#flow.dirty[i]!.copy();
     this.#pending = undefined;
@@ -433,11 +440,12 @@ export class Unit implements Surroundings {
 
   /** Emits what is done where the condition that was pushed holds: other blocks, perhaps. Behind it all is as before. */
   #taken(emit: () => void): void {
-    const [block, dirty, executed] = [this.#block, this.#dirtyNow.copy(), this.#executed];
+    const [block, number, dirty, executed] = [this.#block, this.#number, this.#dirtyNow.copy(), this.#executed];
     this.code.if();
     emit();
     this.code.end();
     this.#block = block;
+    this.#number = number;
     this.#dirtyNow = dirty;
     this.#executed = executed;
   }
@@ -486,7 +494,9 @@ export class Unit implements Surroundings {
 
   /** To a known address: a block of this unit, or another unit in tail position. */
   #continue(pc: number, go: (pc: number) => void): void {
-    if (this.#index.has(pc)) {
+    const i = this.#index.get(pc);
+    if (i !== undefined) {
+      this.registers.load(this.#residence.between(this.#number, i));
       go(pc);
       return;
     }
@@ -499,7 +509,7 @@ export class Unit implements Surroundings {
     const i = this.#index.get(next);
     if (i === undefined) return undefined;
     return () => {
-      this.registers.load(this.#flow.live[i]!);
+      this.registers.load(this.#residence.expected(i));
       go(next);
     };
   }

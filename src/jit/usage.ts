@@ -119,6 +119,7 @@ export class Usages {
   readonly conditionSet: RegisterSet;
   /** All others. */
   readonly plainSet: RegisterSet;
+  readonly everything: RegisterSet;
   readonly #cache = new WeakMap<OpList, Usage>();
   readonly #singles: (RegisterSet | undefined)[] = [];
 
@@ -140,6 +141,7 @@ export class Usages {
     this.conditionSet = setOf(conditions);
     this.plainSet = setOf(file.all);
     this.plainSet.removeAll(this.flagSet);
+    this.everything = setOf(this.registers);
   }
 
   of(instruction: Instruction): Usage {
@@ -212,13 +214,11 @@ export class Usages {
     return set;
   }
 
-  /** Goes backwards over an instruction: `live` after it becomes what is live before it. */
-  before(usage: Usage, live: RegisterSet): void {
-    const wanted = new RegisterSet();
+  /** What an instruction reads for the sake of what is `live` behind it. */
+  reads(usage: Usage, live: RegisterSet): RegisterSet {
+    const wanted = usage.always.copy();
     for (const [index, from] of usage.sources) if (live.has(index)) wanted.addAll(from);
-    live.removeAll(usage.sets);
-    live.addAll(wanted);
-    live.addAll(usage.always);
+    return wanted;
   }
 
   /** Which operations are needed when only `live` is read afterwards: 1 for each that is. */
