@@ -664,7 +664,7 @@ class JitCompiler implements Compiler {
       const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
       const common = function_?.adopted === true;
-      return { slot, body, instructions: p.instructions, fast: visits === undefined, common };
+      return { slot, start: p.start, body, instructions: p.instructions, fast: visits === undefined, common };
     });
     const bytes = this.#modules.add(units);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
@@ -698,6 +698,7 @@ class JitCompiler implements Compiler {
       memoryPages: this.#memoryPages,
       bodies: units.map(({ body }) => ({ type: UNIT_TYPE, body })),
       slots: units.map(({ slot }) => slot),
+      starts: new Map(units.map(({ start }, i) => [start, i])),
     });
   }
 

@@ -12,6 +12,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS } from '../engine/layout.ts';
 import type { Block } from './blocks.ts';
 import { emitJumpHash } from './jumps.ts';
+import { START_ENTRY } from './plan.ts';
 import { type Code, type FunctionType, I32, I64, OP, VOID } from './wasm.ts';
 
 /** Parameters of every unit, by index. */
@@ -41,10 +42,13 @@ export class Transfers {
   readonly #isa: Isa;
   readonly #links: Links;
   readonly #wide: boolean;
+  readonly #byName: boolean;
   /** A local for an address to be returned. */
   readonly result: number;
 
-  constructor(code: Code, isa: Isa, links: Links) {
+  /** @param byName whether units of the same module are called without a look at the table, which takes more code */
+  constructor(code: Code, isa: Isa, links: Links, byName: boolean) {
+    this.#byName = byName;
     this.#code = code;
     this.#isa = isa;
     this.#links = links;
@@ -88,6 +92,19 @@ export class Transfers {
     const push = (): void => this.push(pc);
     this.#guardDepth(push);
     const cell = this.#links.cell(pc);
+    if (this.#byName) {
+      // Where the callee stands in the same module, and has not been compiled again: a tenth of a call by the table.
+      this.#load(cell);
+      code.slotOf(pc);
+      code.op(OP.i32_eq);
+      code.if(VOID, true);
+      code.i32(START_ENTRY);
+      code.get(LEFT_BUDGET);
+      this.#pushDepth();
+      code.callUnit(pc);
+      this.#setReturned();
+      code.else();
+    }
     this.#load(cell);
     code.i32(0);
     code.op(OP.i32_lt_s);
@@ -97,6 +114,8 @@ export class Transfers {
     this.#pushDepth();
     this.#load(cell);
     code.callIndirect(UNIT_TYPE);
+    this.#setReturned();
+    if (this.#byName) code.end();
     this.#afterCall(next, resume);
   }
 
@@ -135,6 +154,7 @@ export class Transfers {
     code.memory(OP.i32_load, JUMPS + 8);
     code.callIndirect(UNIT_TYPE);
     code.release(I32, at);
+    this.#setReturned();
     this.#afterCall(next, resume);
   }
 
@@ -172,11 +192,16 @@ export class Transfers {
     code.op(OP.i32_sub);
   }
 
-  /** The callee has returned with an address and what is left of the budget. */
+  /** Keeps what the callee has returned: an address, and what is left of the budget. */
+  #setReturned(): void {
+    this.#code.set(LEFT_BUDGET);
+    this.#code.set(this.result);
+  }
+
+  /** The callee has returned. */
   #afterCall(next: number, resume: (() => void) | undefined): void {
     const code = this.#code;
-    code.set(LEFT_BUDGET);
-    code.tee(this.result);
+    code.get(this.result);
     this.push(next);
     code.op(this.#wide ? OP.i64_ne : OP.i32_ne);
     this.#returnIf(() => code.get(this.result));

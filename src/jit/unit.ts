@@ -70,7 +70,7 @@ export class Unit implements Surroundings {
     this.#visits = visits;
     this.fast = visits === undefined;
     this.registers = new Registers(this.code, usages, this.fast);
-    this.#transfers = new Transfers(this.code, isa, links);
+    this.#transfers = new Transfers(this.code, isa, links, this.fast);
     this.#block = p.blocks[0]!;
     this.#index = new Map(p.blocks.map((b, i) => [b.pc, i]));
     this.#lowering = new Lowering(this);

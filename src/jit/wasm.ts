@@ -262,6 +262,14 @@ export class Bytes {
     this.u8(rest);
   }
 
+  /** Puts a number into a hole: LEB128, signed or not, of as many bytes as any number takes. */
+  fill(at: number, value: number): void {
+    for (let i = 0; i < HOLE_BYTES; i++) {
+      const last = i === HOLE_BYTES - 1;
+      this.#bytes[at + i] = ((value >> (7 * i)) & 0x7f) | (last ? 0 : 0x80);
+    }
+  }
+
   /** Signed LEB128 of 32 bits. */
   signed(value: number): void {
     let rest = value | 0;
@@ -311,15 +319,29 @@ export interface Hint {
   readonly taken: boolean;
 }
 
-/** A function's body as the code section wants it, and the hints for its branches. */
+/** A number that depends on the module that a body stands in: the slot, or the function, of what begins at `start`. */
+export interface Hole {
+  readonly offset: number;
+  readonly what: 'slot' | 'function';
+  readonly start: number;
+}
+
+/** A function's body as the code section wants it, the hints for its branches, and what is to be filled in. */
 export interface Body {
   readonly bytes: Uint8Array;
   readonly hints: readonly Hint[];
+  readonly holes: readonly Hole[];
 }
+
+/** LEB128 of any 32 bits. */
+const HOLE_BYTES = 5;
+/** The slot of what is not in the module: no unit's, and not the negative number of a link cell that leads nowhere. */
+const NO_SLOT = -2;
 
 /** The body of one function. Keeps count of the nesting, so that labels are absolute and branches find their own indexes. */
 export class Code extends Bytes {
   readonly #hints: Hint[] = [];
+  readonly #holes: Hole[] = [];
   readonly #parameters: number;
   readonly #locals: ValueType[] = [];
   readonly #free = new Map<ValueType, number[]>();
@@ -454,6 +476,23 @@ export class Code extends Bytes {
     this.unsigned(index);
   }
 
+  #hole(what: Hole['what'], start: number): void {
+    this.#holes.push({ offset: this.length, what, start });
+    for (let i = 0; i < HOLE_BYTES; i++) this.u8(0);
+  }
+
+  /** Pushes the slot of the unit of the module that begins at `start`, or what no link cell has where there is none. */
+  slotOf(start: number): void {
+    this.u8(0x41);
+    this.#hole('slot', start);
+  }
+
+  /** Calls that unit. */
+  callUnit(start: number): void {
+    this.u8(OP.call);
+    this.#hole('function', start);
+  }
+
   callIndirect(type: number): void {
     this.u8(OP.call_indirect);
     this.unsigned(type);
@@ -486,7 +525,9 @@ export class Code extends Bytes {
     out.append(this.view());
     out.u8(0x0b);
     const hints = this.#hints.map(({ offset, taken }) => ({ offset: head.length + offset, taken }));
-    return { bytes: out.view(), hints };
+    const begin = out.length - this.length - 1;
+    const holes = this.#holes.map((hole) => ({ ...hole, offset: begin + hole.offset }));
+    return { bytes: out.view(), hints, holes };
   }
 }
 
@@ -510,6 +551,8 @@ export interface ModuleParts {
   readonly bodies: readonly { readonly type: number; readonly body: Body; readonly name?: string }[];
   /** Where the functions of `bodies` are put into the table, one by one. */
   readonly slots?: readonly number[];
+  /** By its start: which of `bodies` a unit is that others may call by name. */
+  readonly starts?: ReadonlyMap<number, number>;
 }
 
 /** Runs of consecutive numbers. */
@@ -611,7 +654,15 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   });
   section(10, (s) => {
     s.unsigned(parts.bodies.length);
-    for (const { body } of parts.bodies) s.append(body.bytes);
+    for (const { body } of parts.bodies) {
+      const begin = s.length;
+      s.append(body.bytes);
+      for (const { offset, what, start } of body.holes) {
+        const unit = parts.starts?.get(start);
+        if (what === 'function') s.fill(begin + offset, parts.functions.length + (unit ?? 0));
+        else s.fill(begin + offset, unit === undefined ? NO_SLOT : slots![unit]!);
+      }
+    }
   });
   return out.view().slice();
 }

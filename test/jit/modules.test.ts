@@ -21,7 +21,8 @@ function modulesOf(units: readonly MadeUnit[]): Modules {
 const units = (words: string): MadeUnit[] =>
   words.split(' ').map((word, slot) => ({
     slot,
-    body: { bytes: new Uint8Array(0), hints: [] },
+    start: 0,
+    body: { bytes: new Uint8Array(0), hints: [], holes: [] },
     instructions: 10,
     fast: word.includes('F'),
     common: word.includes('C'),
