@@ -27,11 +27,39 @@ export interface Group {
   /** Alignment that is demanded, in bytes, and a displacement that has to have it. */
   align: number;
   anchor: number;
+  readonly members: { readonly displacement: number; readonly bytes: number; readonly demanded: number }[];
   /** How many are still to be emitted. */
   left: number;
-  /** The local with the host's address of `low`, 0 where the accesses have to go out of line; undefined before the first one. */
-  local: number | undefined;
+  /** Locals with addresses of the host's, by what they are of, 0 where the accesses have to go out of line; none before the first one. */
+  readonly locals: Map<Pointer, number>;
 }
+
+/**
+ * What an address of the host's is of: the beginning of the group. Or of words there on a big-endian target, which change places with
+ * their neighbours: those at multiples of 8 from the beginning, and those between, from the first of them on.
+ */
+export type Pointer = 'bytes' | 'even words' | 'odd words';
+
+/** Where a group begins, and how many bytes it has: aligned as it is demanded. */
+export function extentOf({ low, high, align, anchor }: Group): { readonly begin: number; readonly size: number } {
+  const begin = anchor - Math.ceil((anchor - low) / align) * align;
+  return { begin, size: Math.ceil((high - begin) / align) * align };
+}
+
+/** By which address a member is reached, and how far from there. */
+export function pointerTo(
+  group: Group,
+  { displacement, bytes }: { readonly displacement: number; readonly bytes: number },
+  bigEndian: boolean,
+): { readonly pointer: Pointer; readonly offset: number } {
+  const offset = displacement - extentOf(group).begin;
+  if (!bigEndian || bytes !== WORD) return { pointer: 'bytes', offset };
+  return offset % (2 * WORD) === 0
+    ? { pointer: 'even words', offset }
+    : { pointer: 'odd words', offset: offset - WORD };
+}
+
+export const WORD = 4;
 
 /** An access's place in its group. */
 export interface Member {
@@ -114,8 +142,6 @@ class Finder {
   #tree = 0;
   #registers = new Map<Register, Sum>();
   #open = new Map<number, Group>();
-  /** Narrower members of each group that has an alignment, to be held against a wider one. */
-  readonly #exact = new Map<Group, { readonly displacement: number; readonly bytes: number }[]>();
 
   constructor(width: 32 | 64, bigEndian: boolean) {
     this.#width = width;
@@ -222,7 +248,7 @@ class Finder {
         open.align = demanded;
         open.anchor = displacement;
       }
-      this.#exact.get(open)!.push({ displacement, bytes: demanded });
+      open.members.push({ displacement, bytes, demanded });
       return open;
     }
     const group: Group = {
@@ -233,11 +259,11 @@ class Finder {
       stores: op === 'store',
       align: demanded,
       anchor: displacement,
+      members: [{ displacement, bytes, demanded }],
       left: 1,
-      local: undefined,
+      locals: new Map(),
     };
     this.#open.set(base, group);
-    this.#exact.set(group, [{ displacement, bytes: demanded }]);
     return group;
   }
 
@@ -253,6 +279,6 @@ class Finder {
     }
     const [align, anchor] = demanded > group.align ? [demanded, displacement] : [group.align, group.anchor];
     const agrees = (at: number, by: number): boolean => (at - anchor) % Math.min(by, align) === 0;
-    return agrees(displacement, demanded) && this.#exact.get(group)!.every((m) => agrees(m.displacement, m.bytes));
+    return agrees(displacement, demanded) && group.members.every((m) => agrees(m.displacement, m.demanded));
   }
 }

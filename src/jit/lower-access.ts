@@ -2,7 +2,7 @@
 
 import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import type { Uop } from '../uop/ops.ts';
-import type { Group, Member } from './groups.ts';
+import { extentOf, type Group, type Member, pointerTo, WORD } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import type { Surroundings } from './lower.ts';
 import { type Code, I32, I64, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
@@ -159,22 +159,35 @@ export class AccessLowering {
 
   /** Whether an access has others to share with; one that has none looks up its own page. */
   #grouped({ group }: Member): boolean {
-    return group.local !== undefined || group.left > 1;
+    return group.locals.size > 0 || group.left > 1;
   }
 
   /** @param value the local that has what is stored; undefined for a load */
   #member(uop: Load | Store, member: Member, type: number, value: number | undefined): void {
     const code = this.#code;
-    const { group } = member;
+    const { group, displacement } = member;
     const address = code.borrow(this.#addressType);
-    const first = group.local === undefined;
+    const first = group.locals.size === 0;
+    const { bigEndian } = this.#s.variant;
+    const { pointer, offset } = pointerTo(group, { displacement, bytes: uop.bytes }, bigEndian);
     if (first) this.#lookUp(uop, member, address, type);
     else {
-      code.get(group.local!);
+      code.get(group.locals.get(pointer)!);
       code.if(type, true);
     }
-    const local = group.local!;
-    this.#throughGroup(uop, member, local, value);
+    code.get(group.locals.get(pointer)!);
+    const swizzled = bigEndian && pointer === 'bytes' && uop.bytes < 8;
+    if (swizzled) {
+      code.i32(offset);
+      code.op(OP.i32_add);
+      code.i32(8 - uop.bytes);
+      code.op(OP.i32_xor);
+    }
+    if (uop.op === 'load') this.#read(uop, swizzled ? 0 : offset);
+    else {
+      code.get(value!);
+      this.#write(uop, swizzled ? 0 : offset);
+    }
     code.else();
     if (!first) {
       this.#push(uop.address);
@@ -185,64 +198,57 @@ export class AccessLowering {
     if (uop.op === 'load') this.#missedLoad(uop, address);
     else this.#missedStore(uop, address, value!);
     // It is 0 already, but V8 would carry what it knows of it by a register of its own to where the next member asks.
-    if (group.left > 0) {
-      code.i32(0);
-      code.set(local);
-    }
+    if (group.left > 0) this.#close(group);
     code.end();
     code.release(this.#addressType, address);
-    if (group.left === 0) code.release(I32, local);
+    if (group.left === 0) for (const local of group.locals.values()) code.release(I32, local);
   }
 
-  /** The access itself, where a group's local has the host's address of its lowest byte. */
-  #throughGroup(uop: Load | Store, { group, displacement }: Member, local: number, value: number | undefined): void {
-    const code = this.#code;
-    code.get(local);
-    let offset = displacement - group.low;
-    if (this.#s.variant.bigEndian && uop.bytes < 8) {
-      code.i32(offset);
-      code.op(OP.i32_add);
-      code.i32(8 - uop.bytes);
-      code.op(OP.i32_xor);
-      offset = 0;
-    }
-    if (uop.op === 'load') this.#read(uop, offset);
-    else {
-      code.get(value!);
-      this.#write(uop, offset);
+  /** Has the members to come go out of line. */
+  #close(group: Group): void {
+    for (const local of group.locals.values()) {
+      this.#code.i32(0);
+      this.#code.set(local);
     }
   }
 
-  /**
-   * Looks a group up at its first member, and begins what is done where its page is there: its local becomes the host's address of its
-   * lowest byte. Elsewhere it is 0.
-   */
+  /** Looks a group up at its first member, and begins what is done where its page is there: only then have its locals addresses. */
   #lookUp(uop: Load | Store, { group, displacement }: Member, address: number, type: number): void {
     const code = this.#code;
     const lowest = code.borrow(this.#addressType);
     const entry = code.borrow(I32);
-    const local = code.borrow(I32);
+    const { begin, size } = extentOf(group);
     this.#push(uop.address);
     code.tee(address);
-    this.#add(group.low - displacement);
+    this.#add(begin - displacement);
     code.tee(lowest);
     this.#toEntry(entry);
     code.memory(this.#wide ? OP.i64_load : OP.i32_load, TLB + (group.stores ? TLB_WRITE : TLB_READ));
-    // The page of the last byte is the page of the first one, and has no other bits.
+    // The page of the last bytes is the page of the first ones, and the alignment is that of the first ones.
     code.get(lowest);
-    this.#add(group.high - group.low - 1);
-    this.#and(-PAGE_SIZE);
-    if (group.align > 1) {
-      code.get(lowest);
-      this.#add(group.anchor - group.low);
-      this.#and(group.align - 1);
-      code.op(this.#wide ? OP.i64_or : OP.i32_or);
-    }
+    this.#add(size - group.align);
+    this.#and(-PAGE_SIZE | (group.align - 1));
     code.op(this.#wide ? OP.i64_eq : OP.i32_eq);
     code.if(type, true);
+    const host = code.borrow(I32);
     this.#toHost(lowest, entry);
-    code.set(local);
-    group.local = local;
+    code.set(host);
+    for (const { bytes, displacement } of group.members) {
+      const { pointer } = pointerTo(group, { bytes, displacement }, this.#s.variant.bigEndian);
+      if (group.locals.has(pointer)) continue;
+      const local = pointer === 'bytes' ? host : code.borrow(I32);
+      group.locals.set(pointer, local);
+      if (pointer === 'bytes') continue;
+      code.get(host);
+      if (pointer === 'odd words') {
+        code.i32(WORD);
+        code.op(OP.i32_add);
+      }
+      code.i32(WORD);
+      code.op(OP.i32_xor);
+      code.set(local);
+    }
+    if (!group.locals.has('bytes')) code.release(I32, host);
     this.#open.add(group);
     code.release(this.#addressType, lowest);
     code.release(I32, entry);
@@ -250,12 +256,7 @@ export class AccessLowering {
 
   /** What was read through is another frame's once a store has made a copy of its page. */
   #forget(): void {
-    const code = this.#code;
-    for (const group of this.#open) {
-      if (group.stores || group.tree !== this.#tree) continue;
-      code.i32(0);
-      code.set(group.local!);
-    }
+    for (const group of this.#open) if (!group.stores && group.tree === this.#tree) this.#close(group);
   }
 
   // One access
