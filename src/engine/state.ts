@@ -79,12 +79,24 @@ export class State {
     return register.type === 'i32' ? low : view.getUint32(at + 4, true) * 2 ** 32 + low;
   }
 
+  /** Its low 32 bits, unsigned. */
+  getLow(register: Register): number {
+    this.#current(register);
+    return this.#memory.view.getUint32(STATE + register.offset, true);
+  }
+
   setNumber(register: Register, value: number): void {
     this.#current(register);
     const view = this.#memory.view;
     const at = STATE + register.offset;
     view.setUint32(at, value >>> 0, true);
     if (register.type !== 'i32') view.setUint32(at + 4, Math.floor(value / 2 ** 32) >>> 0, true);
+  }
+
+  /** What `set` or `setNumber` does. */
+  put(register: Register, value: number | bigint): void {
+    if (typeof value === 'number') this.setNumber(register, value);
+    else this.set(register, value);
   }
 
   get pc(): number {

@@ -82,6 +82,8 @@ export interface BlockRules {
 /** Whether a branch may skip its slot (branch-likely). */
 export const skipsSlot = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'nullify');
 
+export const endsInCall = ({ flow }: Block): boolean => flow.kind === 'branch' && flow.transfer === 'call';
+
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
 function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): Found | undefined {
   const instruction = decodeAt(code, pc);

@@ -1,6 +1,6 @@
 // What a unit is made of before it is emitted: where it can be entered, and the graph of its blocks, with ways in from outside.
 
-import { type Block, type Flow, skipsSlot } from './blocks.ts';
+import { type Block, endsInCall, type Flow, skipsSlot } from './blocks.ts';
 import { type Analysis, analyse } from './shape.ts';
 
 /** A unit before it is emitted. */
@@ -147,14 +147,15 @@ export function parentsOf(p: Plan, index: ReadonlyMap<number, number>): Int32Arr
   const parents = new Int32Array(p.blocks.length).fill(-1);
   const shared = new Set<number>([...successors[ROOT]!, ...cut.map(([, to]) => to)].map((node) => node - 1));
   for (const pc of p.entries) shared.add(index.get(pc)!);
-  for (const [i, { items }] of p.blocks.entries()) {
+  for (const [i, block] of p.blocks.entries()) {
     // What is never reached might be its own parent.
     if (analysis.order[i + 1]! < 0) shared.add(i);
-    const last = items.at(-1);
+    const last = block.items.at(-1);
+    // Behind a slot that may be skipped there is no telling what was done, and behind a call anything was.
+    const ends = endsInCall(block) || (last !== undefined && skipsSlot(last.instruction));
     for (const node of successors[i + 1]!) {
       const next = node - 1;
-      // Behind a slot that may be skipped there is no telling what was done.
-      if (parents[next] !== -1 || (last !== undefined && skipsSlot(last.instruction))) shared.add(next);
+      if (parents[next] !== -1 || ends) shared.add(next);
       parents[next] = i;
     }
   }

@@ -2,27 +2,10 @@
 // reads it or on the way to one that expects it: behind a call, most registers are written before they are read, if that much is executed
 // at all, and each that is loaded takes one of the host's registers from then on.
 
-import type { Block } from './blocks.ts';
+import { endsInCall } from './blocks.ts';
 import type { DataFlow } from './dataflow.ts';
 import { type Plan, successorsOf } from './plan.ts';
-import { RegisterSet, type Usages } from './usage.ts';
-
-function both(x: RegisterSet, y: RegisterSet): RegisterSet {
-  const out = new RegisterSet();
-  out.a = x.a & y.a;
-  out.b = x.b & y.b;
-  out.c = x.c & y.c;
-  return out;
-}
-
-function without(x: RegisterSet, y: RegisterSet): RegisterSet {
-  const out = x.copy();
-  out.removeAll(y);
-  return out;
-}
-
-/** Whether control is behind a block only once a call has returned, when the locals hold nothing. */
-const endsInCall = ({ flow }: Block): boolean => flow.kind === 'branch' && flow.transfer === 'call';
+import { both, type RegisterSet, type Usages, without } from './usage.ts';
 
 export class Residence {
   readonly #flow: DataFlow;
@@ -50,6 +33,7 @@ export class Residence {
       for (const pc of successorsOf(block.flow)) {
         const next = index.get(pc);
         if (next === undefined) continue;
+        // Behind a call the locals hold nothing.
         if (endsInCall(block)) resumed.add(next);
         else predecessors[next]!.push(i);
       }

@@ -90,6 +90,22 @@ function union(x: RegisterSet, y: RegisterSet): RegisterSet {
   return set;
 }
 
+/** What is in both sets. */
+export function both(x: RegisterSet, y: RegisterSet): RegisterSet {
+  const set = new RegisterSet();
+  set.a = x.a & y.a;
+  set.b = x.b & y.b;
+  set.c = x.c & y.c;
+  return set;
+}
+
+/** What is in the first set alone. */
+export function without(x: RegisterSet, y: RegisterSet): RegisterSet {
+  const set = x.copy();
+  set.removeAll(y);
+  return set;
+}
+
 export interface Usage {
   /** Registers read on account of accesses, traps and branches, whatever is dead. */
   readonly always: RegisterSet;

@@ -433,7 +433,7 @@ export class Process {
     }
     if (result === REGISTERS_SET) return;
     if (typeof result === 'string') abi.fail(machine, result);
-    else abi.succeed(machine, BigInt(result), call.second);
+    else abi.succeed(machine, result, call.second);
     // A mask that only the call had gives way, unless a signal it let in is still to be delivered.
     if (task.maskToRestore !== undefined && !kernel.signals.deliverable(task)) kernel.signals.restoreMask(task);
   }

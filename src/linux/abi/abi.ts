@@ -37,7 +37,7 @@ export interface Abi {
   /** Reads the arguments of a call; on o32 those after the fourth from the stack. @throws GuestFault */
   arguments(machine: Machine, types: readonly ArgType[]): Arguments;
   /** Stores a result: success, with the second value where given. */
-  succeed(machine: Machine, value: bigint, second?: number): void;
+  succeed(machine: Machine, value: number | bigint, second?: number): void;
   fail(machine: Machine, error: ErrnoName): void;
   /** Takes PC back to the system call instruction, whose registers are still as it found them. */
   rewind(machine: Machine): void;

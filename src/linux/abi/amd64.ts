@@ -180,16 +180,16 @@ export const AMD64_ABI: Abi = {
   frames: FRAMES,
   trampoline: undefined,
   errno: (name) => ERRNO[name][0],
-  callNumber: ({ state }) => Number(BigInt.asIntN(32, state.get(GPR[RAX]!))),
+  callNumber: ({ state }) => state.getLow(GPR[RAX]!) | 0,
   arguments({ state }, types) {
     const raw = types.map((_, i) => state.get(GPR[ARGUMENTS[i]!]!));
     return { raw, values: types.map((type, i) => convert(type, raw[i]!, 8)) };
   },
   succeed({ state }, value) {
-    state.set(GPR[RAX]!, value);
+    state.put(GPR[RAX]!, value);
   },
   fail({ state }, error) {
-    state.set(GPR[RAX]!, BigInt(-ERRNO[error][0]));
+    state.setNumber(GPR[RAX]!, -ERRNO[error][0]);
   },
   rewind({ state }) {
     // RAX still holds the number, and RCX is the address that SYSCALL left there.

@@ -92,11 +92,16 @@ function readField(memory: Memory, at: number, type: FieldType, word: WordSize):
     case 'i64':
       return BigInt.asIntN(64, memory.readU64(at));
     case 'long':
-      return word === 4 ? memory.readU32(at) | 0 : Number(BigInt.asIntN(64, memory.readU64(at)));
+      return word === 4 ? memory.readU32(at) | 0 : join(memory.readU32(at + highHalf(memory)) | 0, memory, at);
     default:
-      return word === 4 ? memory.readU32(at) : Number(memory.readU64(at));
+      return word === 4 ? memory.readU32(at) : join(memory.readU32(at + highHalf(memory)), memory, at);
   }
 }
+
+/** Where the high half of 64 bits stands, and the low one where it does not. */
+const highHalf = (memory: Memory): 0 | 4 => (memory.bigEndian ? 0 : 4);
+const join = (high: number, memory: Memory, at: number): number =>
+  high * 2 ** 32 + memory.readU32(at + 4 - highHalf(memory));
 
 function writeField(memory: Memory, at: number, type: FieldType, word: WordSize, value: number | bigint): void {
   switch (bytesOf(type, word)) {
@@ -110,7 +115,10 @@ function writeField(memory: Memory, at: number, type: FieldType, word: WordSize,
       memory.writeU32(at, typeof value === 'number' ? value >>> 0 : Number(BigInt.asUintN(32, value)));
       return;
     default:
-      memory.writeU64(at, BigInt(value));
+      if (typeof value === 'number') {
+        memory.writeU32(at + highHalf(memory), Math.floor(value / 2 ** 32) >>> 0);
+        memory.writeU32(at + 4 - highHalf(memory), value >>> 0);
+      } else memory.writeU64(at, value);
   }
 }
 

@@ -199,7 +199,7 @@ export function mipsAbi(variant: Variant): Abi {
     frames: framesOf(word, r),
     trampoline: trampolineOf(word === 4 ? 4193 : 5211, variant.bigEndian),
     errno: (name) => ERRNO[name][1],
-    callNumber: (machine) => Number(BigInt.asIntN(32, gpr(machine, V0))),
+    callNumber: ({ state }) => state.getLow(r.gpr[V0]!) | 0,
     arguments(machine, types) {
       let slot = 0;
       const raw = types.map((type) => {
@@ -214,7 +214,7 @@ export function mipsAbi(variant: Variant): Abi {
       return { raw, values: types.map((type, i) => convert(type, raw[i]!, word)) };
     },
     succeed({ state }, value, second) {
-      state.set(r.gpr[V0]!, value);
+      state.put(r.gpr[V0]!, value);
       state.setNumber(r.gpr[A3]!, 0);
       if (second !== undefined) state.setNumber(r.gpr[V0 + 1]!, second);
     },

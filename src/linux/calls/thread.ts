@@ -31,7 +31,7 @@ function clone(call: Call): Result {
   if ((flags & CLONE_CHILD_SETTID) !== 0) memory.translate(childTid, 'write');
 
   const parent = machine.state.save();
-  abi.succeed(machine, 0n);
+  abi.succeed(machine, 0);
   if (stack !== 0) abi.setStackPointer(machine, stack);
   if ((flags & CLONE_SETTLS) !== 0) abi.setThreadPointer(machine, tls);
   const child = kernel.addTask({
