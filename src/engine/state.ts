@@ -85,6 +85,12 @@ export class State {
     return this.#memory.view.getUint32(STATE + register.offset, true);
   }
 
+  /** The high 32 bits of an i64 register, unsigned. */
+  getHigh(register: Register): number {
+    this.#current(register);
+    return this.#memory.view.getUint32(STATE + register.offset + 4, true);
+  }
+
   setNumber(register: Register, value: number): void {
     this.#current(register);
     const view = this.#memory.view;

@@ -2,6 +2,7 @@
 
 import type { Memory } from '../engine/memory.ts';
 import type { Abi } from './abi/abi.ts';
+import type { ArgumentBits } from './abi/convert.ts';
 import type { ErrnoName, RestartCode } from './abi/errno.ts';
 import { CALL_NUMBERS, type CallName } from './abi/numbers.ts';
 import type { Kernel } from './kernel.ts';
@@ -85,8 +86,7 @@ export interface Call {
   readonly row: Row;
   /** Converted as `row.args` says, in its order. */
   readonly args: readonly number[];
-  /** The exact bits of each argument, unsigned: 64 of them on 64-bit ABIs and for pairs, else 32. */
-  readonly raw: readonly bigint[];
+  readonly raw: ArgumentBits;
   readonly wake: Wake;
   /** What the last wait saved. */
   readonly saved: unknown;

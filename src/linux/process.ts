@@ -2,6 +2,7 @@
 
 import type { Machine, Stop } from '../engine/machine.ts';
 import { GuestFault, OutOfMemory } from '../engine/memory.ts';
+import type { ArgumentBits } from './abi/convert.ts';
 import { CallError } from './abi/errno.ts';
 import { abiFor } from './abi/index.ts';
 import type { CallName } from './abi/numbers.ts';
@@ -362,7 +363,7 @@ export class Process {
       return;
     }
     count(this.#calls, row.name);
-    let args: { readonly values: readonly number[]; readonly raw: readonly bigint[] };
+    let args: { readonly values: readonly number[]; readonly raw: ArgumentBits };
     try {
       args = abi.arguments(machine, row.args);
     } catch (error) {
@@ -384,7 +385,7 @@ export class Process {
     task: Task,
     row: Row,
     args: readonly number[],
-    raw: readonly bigint[],
+    raw: ArgumentBits,
     wake: Wake,
     blocked: BlockedCall | undefined,
   ): void {
@@ -438,14 +439,14 @@ export class Process {
     if (task.maskToRestore !== undefined && !kernel.signals.deliverable(task)) kernel.signals.restoreMask(task);
   }
 
-  #block(task: Task, name: CallName, args: readonly number[], raw: readonly bigint[], wait: Wait): void {
+  #block(task: Task, name: CallName, args: readonly number[], raw: ArgumentBits, wait: Wait): void {
     const { kernel } = this;
     task.blocked = { name, args, raw, wait, sequence: kernel.nextSequence() };
     this.#switchOut(task);
     if (kernel.signals.deliverable(task)) kernel.signals.interrupt(task);
   }
 
-  #describe(row: Row, args: readonly number[], raw: readonly bigint[], result: Result | undefined): string {
+  #describe(row: Row, args: readonly number[], raw: ArgumentBits, result: Result | undefined): string {
     return formatCall(row, { abi: this.kernel.abi, memory: this.kernel.memory, args, raw, result });
   }
 

@@ -2,6 +2,7 @@
 
 import { GuestFault, type Memory } from '../engine/memory.ts';
 import type { Abi } from './abi/abi.ts';
+import type { ArgumentBits } from './abi/convert.ts';
 import { type ArgType, isRestart, isWait, REGISTERS_SET, type Result, type Row } from './call.ts';
 
 /** Bytes of a string or buffer that are shown (strace -s). */
@@ -57,7 +58,7 @@ export interface Traced {
   readonly abi: Abi;
   readonly memory: Memory;
   readonly args: readonly number[];
-  readonly raw: readonly bigint[];
+  readonly raw: ArgumentBits;
   /** Undefined while the call has not returned. */
   readonly result: Result | undefined;
 }
@@ -72,9 +73,9 @@ function argument(type: ArgType, i: number, call: Traced): string {
     case 'fd':
       return String(value);
     case 'i64':
-      return String(BigInt.asIntN(64, call.raw[i]!));
+      return String(BigInt.asIntN(64, call.raw.at(i)));
     case 'u64':
-      return String(call.raw[i]!);
+      return String(call.raw.at(i));
     case 'dirfd':
       return value === AT_FDCWD ? 'AT_FDCWD' : String(value);
     case 'signal':
@@ -94,9 +95,9 @@ function argument(type: ArgType, i: number, call: Traced): string {
       return timespec(call.abi, call.memory, value);
     case 'ptr':
     case 'out':
-      return value === 0 ? 'NULL' : hex(call.raw[i]!);
+      return value === 0 ? 'NULL' : hex(call.raw.at(i));
     default:
-      return hex(call.raw[i]!);
+      return hex(call.raw.at(i));
   }
 }
 

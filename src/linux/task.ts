@@ -1,6 +1,7 @@
 // A thread of the guest, as plain data. Nested values are replaced, never changed in place, so a copy of the record is a snapshot of it.
 
 import type { SavedState } from '../engine/state.ts';
+import type { ArgumentBits } from './abi/convert.ts';
 import type { CallName } from './abi/numbers.ts';
 import type { Wait } from './call.ts';
 
@@ -31,7 +32,7 @@ export interface SignalInfo {
 export interface BlockedCall {
   readonly name: CallName;
   readonly args: readonly number[];
-  readonly raw: readonly bigint[];
+  readonly raw: ArgumentBits;
   readonly wait: Wait;
   /** Order in which waits began: wake-ups are first come, first served. */
   readonly sequence: number;

@@ -48,7 +48,7 @@ describe.each(['mips', 'mipsle'] as const)('o32 on %s', (goarch) => {
     const guest = o32([li(A0, 99), li(A1, 0x111), li(A2, 0x222), li(A3, 0x333), ...STAY], goarch);
     guest.process.run({ until: 5 });
     const { raw } = guest.process.kernel.abi.arguments(guest.process.machine, ['fd', 'i64']);
-    expect(raw).toEqual([99n, goarch === 'mips' ? 0x222_0000_0333n : 0x333_0000_0222n]);
+    expect([raw.at(0), raw.at(1)]).toEqual([99n, goarch === 'mips' ? 0x222_0000_0333n : 0x333_0000_0222n]);
   });
 
   test('flags an error in R7, with the MIPS number in R2', () => {

@@ -3,6 +3,7 @@
 import { type Goarch, isaFor } from '../../isa/index.ts';
 import { Machine } from '../../src/engine/machine.ts';
 import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
+import { ArgumentBits } from '../../src/linux/abi/convert.ts';
 import { CallError } from '../../src/linux/abi/errno.ts';
 import { abiFor } from '../../src/linux/abi/index.ts';
 import type { CallName } from '../../src/linux/abi/numbers.ts';
@@ -12,6 +13,12 @@ import { Kernel } from '../../src/linux/kernel.ts';
 import type { Task } from '../../src/linux/task.ts';
 import { CapturedOutput } from '../../src/linux/vfs/streams.ts';
 import { Vfs, type VfsOptions } from '../../src/linux/vfs/vfs.ts';
+
+function bitsOf(args: readonly number[]): ArgumentBits {
+  const bits = new ArgumentBits();
+  for (const arg of args) bits.push(arg >>> 0, Math.floor(arg / 2 ** 32) >>> 0);
+  return bits;
+}
 
 /** Where the guest's scratch memory is. */
 export const BASE = 0x100000;
@@ -117,7 +124,7 @@ export class Guest {
       memory: kernel.memory,
       row: callTable(kernel.abi).byName(name),
       args,
-      raw: args.map((arg) => BigInt.asUintN(64, BigInt(arg))),
+      raw: bitsOf(args),
       wake,
       saved: wait?.saved,
       deadline: wait?.deadline ?? Number.POSITIVE_INFINITY,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Goarch } from '../../isa/index.ts';
+import { ArgumentBits } from '../../src/linux/abi/convert.ts';
 import type { Wait } from '../../src/linux/call.ts';
 import { inputOf } from '../../src/linux/vfs/streams.ts';
 import { BASE, Guest } from './guest.ts';
@@ -213,7 +214,7 @@ describe('epoll', () => {
     const args = [set.fd, BASE, 4, 10, 0, 0];
     const result = guest.again('epoll_pwait', args, 'first', undefined) as Wait;
     expect(result.deadline - guest.kernel.clock.now()).toBe(10_000_000);
-    guest.task.blocked = { name: 'epoll_pwait', args, raw: [], wait: result, sequence: 1 };
+    guest.task.blocked = { name: 'epoll_pwait', args, raw: new ArgumentBits(), wait: result, sequence: 1 };
     guest.memory.writeU64(BASE + 64, 5n);
     expect(guest.call('write', event, BASE + 64, 8)).toBe(8);
     expect(guest.task.wake).toBe('woken');

@@ -2,6 +2,7 @@
 
 import type { Machine } from '../../engine/machine.ts';
 import type { ArgType } from '../call.ts';
+import type { ArgumentBits } from './convert.ts';
 import type { ErrnoName } from './errno.ts';
 import type { SignalFrames } from './frames.ts';
 import type { WordSize } from './layout.ts';
@@ -12,7 +13,7 @@ export type AbiName = 'amd64' | 'o32' | 'n64';
 /** Arguments as a handler gets them. */
 export interface Arguments {
   readonly values: readonly number[];
-  readonly raw: readonly bigint[];
+  readonly raw: ArgumentBits;
 }
 
 export interface Abi {

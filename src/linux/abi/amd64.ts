@@ -18,7 +18,7 @@ import {
 import type { Machine } from '../../engine/machine.ts';
 import type { Memory } from '../../engine/memory.ts';
 import type { Abi } from './abi.ts';
-import { convert } from './convert.ts';
+import { ArgumentBits } from './convert.ts';
 import { ERRNO } from './errno.ts';
 import {
   type Delivery,
@@ -182,8 +182,12 @@ export const AMD64_ABI: Abi = {
   errno: (name) => ERRNO[name][0],
   callNumber: ({ state }) => state.getLow(GPR[RAX]!) | 0,
   arguments({ state }, types) {
-    const raw = types.map((_, i) => state.get(GPR[ARGUMENTS[i]!]!));
-    return { raw, values: types.map((type, i) => convert(type, raw[i]!, 8)) };
+    const raw = new ArgumentBits();
+    for (let i = 0; i < types.length; i++) {
+      const register = GPR[ARGUMENTS[i]!]!;
+      raw.push(state.getLow(register), state.getHigh(register));
+    }
+    return { raw, values: raw.values(types, 8) };
   },
   succeed({ state }, value) {
     state.put(GPR[RAX]!, value);

@@ -6,25 +6,48 @@ import type { WordSize } from './layout.ts';
 /** Whether a type takes 64 bits on every ABI. */
 export const isPair = (type: ArgType): boolean => type === 'i64' || type === 'u64';
 
-/** The value of an argument by its type (see ArgType). `raw` holds the unsigned bits of the register or pair. */
-export function convert(type: ArgType, raw: bigint, word: WordSize): number {
+/**
+ * The exact bits of a call's arguments, unsigned: 64 of them on 64-bit ABIs and for pairs, else 32. Kept in halves, because nearly all of
+ * them are only ever wanted as numbers.
+ */
+export class ArgumentBits {
+  readonly #low: number[] = [];
+  readonly #high: number[] = [];
+
+  /** Adds an argument. */
+  push(low: number, high: number): void {
+    this.#low.push(low);
+    this.#high.push(high);
+  }
+
+  at(i: number): bigint {
+    return (BigInt(this.#high[i]!) << 32n) | BigInt(this.#low[i]!);
+  }
+
+  /** The values of the arguments by their types (see ArgType). */
+  values(types: readonly ArgType[], word: WordSize): number[] {
+    return types.map((type, i) => convert(type, this.#low[i]!, this.#high[i]!, word));
+  }
+}
+
+function convert(type: ArgType, low: number, high: number, word: WordSize): number {
   switch (type) {
     case 'int':
     case 'fd':
     case 'dirfd':
     case 'signal':
     case 'clock':
-      return Number(BigInt.asIntN(32, raw));
+      return low | 0;
     case 'uint':
     case 'flags':
     case 'hex':
     case 'mode':
-      return Number(BigInt.asUintN(32, raw));
+      return low;
     case 'long':
-      return Number(BigInt.asIntN(word * 8, raw));
+      return word === 4 ? low | 0 : (high | 0) * 2 ** 32 + low;
     case 'i64':
-      return Number(BigInt.asIntN(64, raw));
+      return (high | 0) * 2 ** 32 + low;
     default:
-      return Number(raw);
+      return high * 2 ** 32 + low;
   }
 }

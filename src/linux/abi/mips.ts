@@ -5,7 +5,7 @@ import { type MipsRegisters, mipsRegisters } from '../../../isa/mips/regs.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { Memory } from '../../engine/memory.ts';
 import type { Abi } from './abi.ts';
-import { convert, isPair } from './convert.ts';
+import { ArgumentBits, isPair } from './convert.ts';
 import { ERRNO } from './errno.ts';
 import {
   type Delivery,
@@ -181,11 +181,10 @@ function trampolineOf(number: number, bigEndian: boolean): Uint8Array {
 export function mipsAbi(variant: Variant): Abi {
   const word: WordSize = variant.width === 64 ? 8 : 4;
   const r = mipsRegisters(variant);
-  const gpr = (machine: Machine, n: number): bigint => machine.state.get(r.gpr[n]!);
 
   /** Argument word `slot` of an o32 call: four in registers, the others in the caller's frame. */
-  const o32Word = (machine: Machine, slot: number): bigint =>
-    slot < 4 ? gpr(machine, A0 + slot) : BigInt(machine.memory.readU32(machine.state.getNumber(r.gpr[SP]!) + 4 * slot));
+  const o32Word = ({ state, memory }: Machine, slot: number): number =>
+    slot < 4 ? state.getLow(r.gpr[A0 + slot]!) : memory.readU32(state.getNumber(r.gpr[SP]!) + 4 * slot);
 
   return {
     name: word === 4 ? 'o32' : 'n64',
@@ -201,17 +200,21 @@ export function mipsAbi(variant: Variant): Abi {
     errno: (name) => ERRNO[name][1],
     callNumber: ({ state }) => state.getLow(r.gpr[V0]!) | 0,
     arguments(machine, types) {
+      const raw = new ArgumentBits();
       let slot = 0;
-      const raw = types.map((type) => {
-        if (word === 8) return gpr(machine, A0 + slot++);
-        if (!isPair(type)) return o32Word(machine, slot++);
-        slot = (slot + 1) & ~1;
-        const first = o32Word(machine, slot);
-        const second = o32Word(machine, slot + 1);
-        slot += 2;
-        return variant.bigEndian ? (first << 32n) | second : (second << 32n) | first;
-      });
-      return { raw, values: types.map((type, i) => convert(type, raw[i]!, word)) };
+      for (const type of types) {
+        if (word === 8) {
+          const register = r.gpr[A0 + slot++]!;
+          raw.push(machine.state.getLow(register), machine.state.getHigh(register));
+        } else if (isPair(type)) {
+          slot = (slot + 1) & ~1;
+          const first = o32Word(machine, slot);
+          const second = o32Word(machine, slot + 1);
+          slot += 2;
+          raw.push(variant.bigEndian ? second : first, variant.bigEndian ? first : second);
+        } else raw.push(o32Word(machine, slot++), 0);
+      }
+      return { raw, values: raw.values(types, word) };
     },
     succeed({ state }, value, second) {
       state.put(r.gpr[V0]!, value);

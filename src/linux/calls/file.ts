@@ -265,7 +265,7 @@ export const FILE_ROWS: readonly Row[] = [
     (call) => {
       const [fd, iov, count, low, high, flags] = call.args as [number, number, number, number, number, number];
       if ((flags & ~RWF_HINTS) !== 0) return 'EOPNOTSUPP';
-      const at = call.raw[3] === BigInt.asUintN(call.abi.word * 8, -1n) ? undefined : position(call, low, high);
+      const at = call.raw.at(3) === BigInt.asUintN(call.abi.word * 8, -1n) ? undefined : position(call, low, high);
       return readInto(call, fd, segmentsAt(call, iov, count), at);
     },
     { support: 'partial', note: 'RWF_NOWAIT and RWF_APPEND are refused' },
@@ -276,7 +276,7 @@ export const FILE_ROWS: readonly Row[] = [
     (call) => {
       const [fd, iov, count, low, high, flags] = call.args as [number, number, number, number, number, number];
       if ((flags & ~RWF_HINTS) !== 0) return 'EOPNOTSUPP';
-      const at = call.raw[3] === BigInt.asUintN(call.abi.word * 8, -1n) ? undefined : position(call, low, high);
+      const at = call.raw.at(3) === BigInt.asUintN(call.abi.word * 8, -1n) ? undefined : position(call, low, high);
       return writeFrom(call, fd, segmentsAt(call, iov, count), at);
     },
     { support: 'partial', note: 'RWF_NOWAIT and RWF_APPEND are refused' },

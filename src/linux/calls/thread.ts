@@ -23,7 +23,7 @@ function clone(call: Call): Result {
   const { machine } = kernel;
   const [flags, stack, parentTid] = call.args as [number, number, number];
   // CONFIG_CLONE_BACKWARDS: MIPS passes tls before the child's tid.
-  const tls = call.raw[abi.mips ? 3 : 4]!;
+  const tls = call.raw.at(abi.mips ? 3 : 4);
   const childTid = call.args[abi.mips ? 4 : 3]!;
   if ((flags & THREAD) !== THREAD) return 'ENOSYS';
   // Touch what will be written first: a fault must leave nothing done.
@@ -301,7 +301,7 @@ export const THREAD_CALLS: readonly Row[] = [
   row('set_thread_area', ['ptr'], (call) => {
     // x86 takes a segment descriptor here, which 64-bit programs have no use for.
     if (!call.abi.mips) return 'ENOSYS';
-    call.abi.setThreadPointer(call.kernel.machine, call.raw[0]!);
+    call.abi.setThreadPointer(call.kernel.machine, call.raw.at(0));
     return 0;
   }),
   row('sysmips', ['int', 'ptr', 'ptr', 'ptr'], sysmips),
