@@ -20,6 +20,8 @@ type Kind = 'any' | 'load' | 'store';
 interface Target {
   readonly bases: readonly [string, string];
   access(random: Random, kind: Kind, base: 0 | 1, displacement: number): number[];
+  /** A branch over the next so many bytes where a register that is loaded to is zero. */
+  over(random: Random, bytes: number): number[];
   /** Back to the beginning of the code, which has so many bytes. */
   again(length: number): number[];
 }
@@ -39,6 +41,10 @@ const AMD64: Target = {
     const form =
       random.below(3) === 0 ? [0x84 | register, (6 << 3) | [3, 7][base]!] : [0x80 | register | [3, 7][base]!];
     return [...opcode, ...form, ...new Uint8Array(Int32Array.of(displacement).buffer)];
+  },
+  over(random, bytes) {
+    const register = random.below(3);
+    return [0x84, 0xc0 | (register << 3) | register, 0x74, bytes];
   },
   again: (length) => [0xe9, ...new Uint8Array(Int32Array.of(-length - 5).buffer)],
 };
@@ -62,6 +68,7 @@ function mips(isa: Isa): Target {
           (displacement & 0xffff),
       );
     },
+    over: (random, bytes) => [...word((4 << 26) | ((10 + random.below(3)) << 21) | (bytes / 4 + 1)), ...word(0)],
     again: () => [...word((2 << 26) | (CODE >>> 2)), ...word(0)],
   };
 }
@@ -82,7 +89,10 @@ describe.each(GOARCHES)('%s', (goarch) => {
   const isa = isaFor(goarch);
   const target = goarch === 'amd64' ? AMD64 : mips(isa);
 
-  test('accesses off the same registers are executed the same', () => {
+  test.each([
+    ['one behind the other', 0],
+    ['some of them only now and then', 3],
+  ])('accesses off the same registers are executed the same, %s', (_how, everyBranch) => {
     const random = new Random(4711);
     let compiledInstructions = 0;
     for (let round = 0; round < ROUNDS; round++) {
@@ -93,7 +103,9 @@ describe.each(GOARCHES)('%s', (goarch) => {
         const base = random.below(4) === 0 ? 1 : 0;
         // In half of the programs one register is only loaded from, while the other one may point to the same.
         const kind = round % 2 === 0 ? 'any' : base === 0 ? 'load' : 'store';
-        code.push(...target.access(random, kind, base, displacement));
+        const access = target.access(random, kind, base, displacement);
+        if (everyBranch > 0 && random.below(everyBranch) === 0) code.push(...target.over(random, access.length));
+        code.push(...access);
       }
       code.push(...target.again(code.length));
       const { machine: evaluated } = bareMachine(isa, CODE, code, PAGES, undefined);
@@ -114,7 +126,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
           // Now and then all pages are shared with a snapshot, and the first store to each makes a copy.
           if (start % 2 === 1) m.memory.snapshot();
         }
-        const stops = both.map((m) => m.run(3 * (ACCESSES + 2)));
+        const stops = both.map((m) => m.run(3 * (2 * ACCESSES + 2)));
         const what = `round ${round}, start ${start}: ${first.toString(16)}, ${second.toString(16)}`;
         expect([what, stops[1], compiled.instructions]).toEqual([what, stops[0], evaluated.instructions]);
         for (const r of isa.registers.all) {
