@@ -1,10 +1,12 @@
 // `bench` as a command: what it compares, and what it says when there is nothing to compare with. The processes are made up.
 
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import type { Job } from '../../cli/bench/jobs.ts';
-import type { Ran, Runner } from '../../cli/bench/runners.ts';
+import { ours, type Ran, type Runner } from '../../cli/bench/runners.ts';
 import { benchCommand, type PartiesOf } from '../../cli/commands/bench.ts';
 
 const ran = (seconds: number, stdout = 'ok\n'): Ran => ({ status: 0, stdout, seconds, cpu: seconds * 2 });
@@ -44,6 +46,31 @@ async function bench(who: PartiesOf, ...args: readonly string[]): Promise<{ stat
 }
 
 describe('bench', () => {
+  it('gives our process nothing of its own environment but what says where the cache is', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'safepoint-test-'));
+    const script = process.argv[1]!;
+    try {
+      process.argv[1] = join(folder, 'environment.cjs');
+      writeFileSync(process.argv[1], 'process.stdout.write(Object.keys(process.env).join())');
+      process.env.NODE_EXTRA_CA_CERTS = '/dev/null';
+      const job: Job = {
+        name: 'hello',
+        goarch: 'mips',
+        program: 'hello',
+        args: [],
+        env: ['GOMAXPROCS=1'],
+        cache: folder,
+      };
+      const names = ours()(job).stdout.split(',');
+      expect(names).toContain('SAFEPOINT_CACHE');
+      expect(['SAFEPOINT_CACHE', 'XDG_CACHE_HOME', 'HOME']).toEqual(expect.arrayContaining(names));
+    } finally {
+      process.argv[1] = script;
+      delete process.env.NODE_EXTRA_CA_CERTS;
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('gives the ratio of medians, of every job and their mean without start-up', async () => {
     const who = parties([5, 1, 3, 2], (job) => ran(job.name === 'hello' ? 1 : 8, job.name));
     const { status, out } = await bench(who, '--jobs', 'hello,json,sort', '--json');
