@@ -82,7 +82,9 @@ export interface BlockRules {
 /** Whether a branch may skip its slot (branch-likely). */
 export const skipsSlot = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'nullify');
 
-export const endsInCall = ({ flow }: Block): boolean => flow.kind === 'branch' && flow.transfer === 'call';
+/** Whether control is behind a block only once a call has returned. Conditional calls are jumps as far as blocks are concerned. */
+export const endsInCall = (block: Block): block is Block & { readonly flow: Extract<Flow, { kind: 'branch' }> } =>
+  block.flow.kind === 'branch' && block.flow.transfer === 'call';
 
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
 function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): Found | undefined {

@@ -1,7 +1,7 @@
 // What the blocks of a unit need of each other: which registers differ from the state block, and which are read later on.
 
 import type { Instruction } from '../engine/decode.ts';
-import { type Block, isSwitched, skipsSlot } from './blocks.ts';
+import { type Block, endsInCall, isSwitched, skipsSlot } from './blocks.ts';
 import { type Plan, successorsOf } from './plan.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 
@@ -80,11 +80,6 @@ export class DataFlow {
     return out;
   }
 
-  /** Whether control is behind a block only once a call has returned. */
-  #isCall({ flow }: Block): boolean {
-    return flow.kind === 'branch' && flow.transfer === 'call' && !flow.conditional;
-  }
-
   #flowDirty(): void {
     const { blocks } = this.#plan;
     const sets = blocks.map((block) => {
@@ -101,7 +96,7 @@ export class DataFlow {
     const work = blocks.map((_, i) => i);
     for (let i = work.pop(); i !== undefined; i = work.pop()) {
       const block = blocks[i]!;
-      if (this.#isCall(block)) continue;
+      if (endsInCall(block)) continue;
       const out = this.#dirtyAtEnd(i);
       for (const next of this.#blockSuccessors(block)) if (this.dirty[next]!.addAll(out)) work.push(next);
     }
@@ -190,7 +185,7 @@ export class DataFlow {
   #liveAfter(i: number): RegisterSet {
     const block = this.#plan.blocks[i]!;
     const live = this.#storedAfter(i);
-    if (!this.#isCall(block)) for (const n of this.#blockSuccessors(block)) live.addAll(this.live[n]!);
+    if (!endsInCall(block)) for (const n of this.#blockSuccessors(block)) live.addAll(this.live[n]!);
     return live;
   }
 
@@ -203,7 +198,8 @@ export class DataFlow {
     if (flow.kind === 'leave') this.#addStored(dirty, stored);
     else if (
       this.#blockSuccessors(block).length < successorsOf(flow).length ||
-      (flow.kind === 'branch' && (flow.transfer === 'call' || flow.target === undefined))
+      endsInCall(block) ||
+      (flow.kind === 'branch' && flow.target === undefined)
     )
       stored.addAll(dirty);
     return stored;

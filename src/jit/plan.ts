@@ -79,7 +79,7 @@ export function plan(
   };
   for (const pc of also) add(pc);
   for (const pc of resumes) add(pc);
-  for (const { flow } of blocks) if (flow.kind === 'branch' && flow.transfer === 'call') add(flow.next);
+  for (const block of blocks) if (endsInCall(block)) add(block.flow.next);
   if (reach.length > 0) {
     const reached = new Set<number>();
     for (const pc of entries) mark(pc, blocks, index, reached);

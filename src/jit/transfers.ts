@@ -93,7 +93,7 @@ export class Transfers {
     this.#guardDepth(push);
     const cell = this.#links.cell(pc);
     if (this.#byName) {
-      // Where the callee stands in the same module, and has not been compiled again: a tenth of a call by the table.
+      // Where the callee stands in the same module, and has not been compiled again. By the table V8 checks bounds and type first.
       this.#load(cell);
       code.slotOf(pc);
       code.op(OP.i32_eq);
