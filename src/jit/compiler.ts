@@ -6,7 +6,7 @@ import type { CodeBlock } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
+import type { Block, Extent } from './blocks.ts';
 import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
 import { Exits } from './exits.ts';
@@ -14,7 +14,8 @@ import { HELPERS } from './helpers.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
 import { type MadeUnit, Modules } from './modules.ts';
-import { type Plan, plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { type FunctionExtents, Planner } from './planner.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
 import { settlerModule } from './settler.ts';
@@ -25,9 +26,6 @@ import { Usages } from './usage.ts';
 import { NO_FUNCTION, VisitCounts } from './visits.ts';
 import { assemble } from './wasm.ts';
 import { CacheFull, Watch } from './watch.ts';
-
-/** Where functions begin and end, from the program's own tables. */
-export type FunctionExtents = (pc: number) => Extent | undefined;
 
 /** What the compiler has done. */
 export interface CompilerStats {
@@ -55,28 +53,6 @@ export interface CompilerOptions {
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
 
-/** What is known of a function that was compiled. */
-interface Known {
-  /** Addresses at which it is to be entered besides. */
-  readonly also: number[];
-  /** Indirect jumps to addresses in it that are no entries. */
-  readonly jumps: Map<number, number>;
-  /** How often it was compiled. */
-  compiled: number;
-  /** Its code is to be fast from now on, instead of short. */
-  fast: boolean;
-  /** An earlier run had compiled it. */
-  readonly adopted: boolean;
-}
-
-const known = (also: readonly number[], fast: boolean, adopted: boolean): Known => ({
-  also: [...also],
-  jumps: new Map(),
-  compiled: 0,
-  fast,
-  adopted,
-});
-
 /** Bridges that are made at once. */
 const MOST_BRIDGES = 1000;
 
@@ -85,7 +61,6 @@ type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[] }>;
 
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
-  readonly #extents: FunctionExtents | undefined;
   readonly #policy: Policy;
   readonly #usages: Usages;
   readonly #watch: Watch;
@@ -106,8 +81,7 @@ class JitCompiler implements Compiler {
     misses: { loads: 0, stores: 0 },
   };
   readonly #entries: Entries;
-  /** What is known of the functions that were compiled, by start. */
-  readonly #units = new Map<number, Known>();
+  readonly #planner: Planner;
   readonly #visits: VisitCounts;
   /** Where the evaluator took over, in a run that began with the code of others. */
   readonly #resumed = new Set<number>();
@@ -136,7 +110,6 @@ class JitCompiler implements Compiler {
 
   constructor(parts: CompilerParts, options: CompilerOptions) {
     this.#parts = parts;
-    this.#extents = options.extents;
     this.#policy = { ...POLICY, ...options.policy };
     this.#store = options.store;
     this.#modules = new Modules(
@@ -149,6 +122,15 @@ class JitCompiler implements Compiler {
     this.#visits = new VisitCounts(memory.i32, this.#policy.visits);
     this.#usages = new Usages(isa.registers, parts.flags);
     this.#watch = new Watch(memory);
+    this.#planner = new Planner({
+      parts,
+      extents: options.extents,
+      policy: this.#policy,
+      usages: this.#usages,
+      watch: this.#watch,
+      coverage: this.#coverage,
+      entries: this.#entries,
+    });
     this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
     memory.i32[FLAGS_SETTLER >>> 2] = -1;
     options.onStats?.(this.stats);
@@ -313,7 +295,7 @@ class JitCompiler implements Compiler {
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
     this.#coverage.adopt(image.blocks, image.blockSizes);
-    for (const { start, also, fast } of image.functions) this.#units.set(start, known(also, fast, true));
+    this.#planner.adopt(image.functions);
     this.#visits.adopt(image.starts);
     this.#exits.adopt(image.exitPcs, image.exitsUndone);
     this.#entries.adopt(image);
@@ -375,7 +357,7 @@ class JitCompiler implements Compiler {
       }
     }
     // What is held in the middle of a block was come back to: no reason to cut the block.
-    const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#heatOf(b) - this.#heatOf(a));
+    const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#planner.heatOf(b) - this.#planner.heatOf(a));
     if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions) this.#compile(rest, until);
   }
 
@@ -388,14 +370,8 @@ class JitCompiler implements Compiler {
     const plans: Plan[] = [];
     for (const pc of this.#resumed) {
       if (this.#entries.has(pc)) continue;
-      const { blocks, resumes } = this.#blocks(
-        [pc],
-        this.#extentOf(pc).extent,
-        (at) => this.#isCold(at),
-        (at) => this.#entries.has(at),
-      );
-      if (blocks.length <= this.#policy.maxBlocks && blocks.some((b) => b.pc === pc && b.count > 0))
-        plans.push(plan(pc, [], [], blocks, resumes));
+      const made = this.#planner.bridge(pc);
+      if (made !== undefined) plans.push(made);
     }
     this.#resumed.clear();
     this.#build(plans);
@@ -417,7 +393,7 @@ class JitCompiler implements Compiler {
       exitsUndone: exits.undone,
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
-      functions: [...this.#units].map(([start, { also, fast }]) => ({ start, also, fast })),
+      functions: this.#planner.all(),
       starts: this.#visits.all(this.#modules.slots),
       pages: Float64Array.from(pages),
       pageSums: Uint32Array.from(pages, (page) => crc32(memory.compiledPage(page * PAGE_SIZE))),
@@ -441,15 +417,15 @@ class JitCompiler implements Compiler {
       // Where the guest's runtime was preempted it comes back to: an entry at the end of a loop would cost the loop more than this branch.
       if (this.#parts.code.isSwitchPoint(pc)) return;
       if (this.arrived(pc, this.#parts.code.block(pc))) return;
-      const unit = this.#units.get(this.#extentOf(pc).start);
-      if (unit === undefined) return;
+      const function_ = this.#planner.function(this.#planner.extentOf(pc).start);
+      if (function_ === undefined) return;
       // Its function is compiled: this is the target of a switch, or was cold until now, and becomes an entry, so that the code that
       // came here finds the new one.
-      const jumps = (unit.jumps.get(pc) ?? 0) + 1;
-      unit.jumps.set(pc, jumps);
+      const jumps = (function_.jumps.get(pc) ?? 0) + 1;
+      function_.jumps.set(pc, jumps);
       const { jumpThreshold } = this.#policy;
       if (jumps === jumpThreshold) {
-        unit.also.push(pc);
+        function_.also.push(pc);
         this.#pending.push(pc);
       }
       if (jumps === 4 * jumpThreshold) this.#compile(this.#takePending(0));
@@ -478,20 +454,9 @@ class JitCompiler implements Compiler {
   #takePending(atLeast: number): number[] {
     const taken: number[] = [];
     const left: number[] = [];
-    for (const pc of this.#pending.reverse()) (this.#heatOf(pc) >= atLeast ? taken : left).push(pc);
+    for (const pc of this.#pending.reverse()) (this.#planner.heatOf(pc) >= atLeast ? taken : left).push(pc);
     this.#pending = left.reverse();
     return taken;
-  }
-
-  /** Arrivals at an address; 0 where there is no code, and where it is compiled. */
-  #heatOf(pc: number): number {
-    try {
-      const { code } = this.#parts;
-      return Math.max(code.block(pc).heat[code.index(pc)]!, 0);
-    } catch (error) {
-      if (error instanceof GuestFault) return 0;
-      throw error;
-    }
   }
 
   invalidate(page: number): void {
@@ -507,7 +472,7 @@ class JitCompiler implements Compiler {
     this.#watch.clear();
     this.#pending = [];
     this.#visits.clear();
-    this.#units.clear();
+    this.#planner.clear();
     this.#pages.clear();
     this.#coverage.clear();
     this.#modules.clear();
@@ -523,67 +488,6 @@ class JitCompiler implements Compiler {
 
   // Compiling
 
-  #extentOf(pc: number): { start: number; extent: Extent } {
-    const extent = this.#extents?.(pc);
-    if (extent !== undefined) return { start: extent.start, extent };
-    const { reach } = this.#policy;
-    return { start: pc, extent: { start: Math.max(pc - reach, 0), end: pc + reach } };
-  }
-
-  #plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
-    let unit = this.#units.get(start);
-    if (unit === undefined) {
-      unit = known([], this.#policy.visits === 0, false);
-      this.#units.set(start, unit);
-    }
-    if (unit.compiled >= this.#policy.maxCompilations) return undefined;
-    const { also } = unit;
-    const prunes = unit.compiled < this.#policy.prunings;
-    const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = this.#blocks([start, ...also, ...pcs], extent, cold, () => false);
-    if (blocks.length > this.#policy.maxBlocks) return undefined;
-    if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
-    unit.compiled++;
-    return plan(start, also, pcs, blocks, resumes);
-  }
-
-  #blocks(
-    starts: readonly number[],
-    extent: Extent,
-    cold: (pc: number) => boolean,
-    ends: (pc: number) => boolean,
-  ): Blocks {
-    const { code, isa } = this.#parts;
-    const { stopInCallSlots: leaveCalls, counts: whole } = this.#watch;
-    const rules = { delaySlot: isa.variant.delaySlot, leaveCalls, whole, ends };
-    return findBlocks(code, this.#usages.folds, starts, extent, rules, cold);
-  }
-
-  /** Never arrived at by the evaluator, in this run or those before it whose code this one has. */
-  #isCold(pc: number): boolean {
-    if (this.#coverage.begins(pc)) return false;
-    try {
-      const { code } = this.#parts;
-      return code.block(pc).heat[code.index(pc)] === 0;
-    } catch (error) {
-      if (error instanceof GuestFault) return true;
-      throw error;
-    }
-  }
-
-  /** What to compile along: the functions that this one calls and that have been called before. */
-  #callees(p: Plan): number[] {
-    const out: number[] = [];
-    const own = new Set(p.blocks.map((b) => b.pc));
-    for (const { flow } of p.blocks) {
-      if (flow.kind !== 'branch' || flow.target === undefined) continue;
-      const { target } = flow;
-      if (own.has(target) || this.#entries.has(target)) continue;
-      if (this.#heatOf(target) >= this.#policy.alongThreshold) out.push(target);
-    }
-    return out;
-  }
-
   /** Compiles the functions of some addresses and those that they call, in modules of a certain size, `until` it is so late. */
   #compile(pcs: readonly number[], until = Number.POSITIVE_INFINITY): void {
     const began = hostMilliseconds();
@@ -591,7 +495,7 @@ class JitCompiler implements Compiler {
     /** By start of the function: it may have been arrived at in its middle, in several places, and call itself. */
     const wanted: Wanted = new Map();
     const want = (pc: number): void => {
-      const { start, extent } = this.#extentOf(pc);
+      const { start, extent } = this.#planner.extentOf(pc);
       const found = wanted.get(start);
       if (found === undefined) wanted.set(start, { extent, pcs: [pc] });
       else found.pcs.push(pc);
@@ -607,7 +511,7 @@ class JitCompiler implements Compiler {
     let size = 0;
     // A map is gone through in the order of insertion, with what is inserted meanwhile.
     for (const [start, function_] of wanted) {
-      const made = this.#plan(start, function_.extent, function_.pcs);
+      const made = this.#planner.plan(start, function_.extent, function_.pcs);
       if (made === undefined) continue;
       plans.push(made);
       size += made.instructions;
@@ -616,7 +520,9 @@ class JitCompiler implements Compiler {
         plans = [];
         size = 0;
         if (hostMilliseconds() > until) break;
-      } else for (const callee of this.#callees(made)) if (!wanted.has(this.#extentOf(callee).start)) want(callee);
+      } else
+        for (const callee of this.#planner.callees(made))
+          if (!wanted.has(this.#planner.extentOf(callee).start)) want(callee);
     }
     this.#build(plans);
   }
@@ -626,11 +532,11 @@ class JitCompiler implements Compiler {
     const began = hostMilliseconds();
     const wanted: Wanted = new Map();
     for (const start of this.#visits.take(least)) {
-      const unit = this.#units.get(start);
-      if (unit === undefined || unit.fast) continue;
-      unit.fast = true;
+      const function_ = this.#planner.function(start);
+      if (function_ === undefined || function_.fast) continue;
+      function_.fast = true;
       const pcs = this.#entries.of((slot) => this.#visits.isIn(slot, start));
-      wanted.set(start, { extent: this.#extentOf(start).extent, pcs });
+      wanted.set(start, { extent: this.#planner.extentOf(start).extent, pcs });
     }
     if (wanted.size === 0) return;
     this.#compileWanted(wanted, () => undefined, until);
@@ -660,17 +566,24 @@ class JitCompiler implements Compiler {
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
-      const function_ = this.#units.get(p.start);
+      const function_ = this.#planner.function(p.start);
       const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
       const common = function_?.adopted === true;
-      return { slot, start: p.start, body, instructions: p.instructions, fast: visits === undefined, common };
+      return {
+        slot,
+        start: p.start,
+        body,
+        instructions: p.instructions,
+        fast: visits === undefined,
+        common,
+      };
     });
     const bytes = this.#modules.add(units);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
-      this.#visits.fill(slot, this.#units.has(p.start) ? p.start : NO_FUNCTION);
+      this.#visits.fill(slot, this.#planner.function(p.start) !== undefined ? p.start : NO_FUNCTION);
       for (const [k, pc] of p.entries.entries()) {
         this.#entries.add(pc, { slot, number: k + 1 });
       }
