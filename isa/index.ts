@@ -23,7 +23,7 @@ const ISAS: Readonly<Partial<Record<Goarch, () => Isa>>> = {
   mips64le: () => mipsIsa(MIPS64LE),
 };
 
-/** Builds the instruction set of a target: decode tables and all, so once per machine. Throws for a GOARCH without one. */
+/** Builds the instruction set of a target: once per machine, because the decode tables are its own. Throws for a GOARCH without one. */
 export function isaFor(goarch: Goarch): Isa {
   const make = ISAS[goarch];
   if (make === undefined) throw new Error(`no instruction set for ${goarch}`);

@@ -1,6 +1,7 @@
 // The amd64 description: 64-bit user mode at the x86-64-v1 baseline (SSE2, nothing later).
 
 import type { Isa } from '../dsl/isa.ts';
+import { lazy } from '../dsl/lazy.ts';
 import type { Variant } from '../dsl/variant.ts';
 import { ARITH } from './arith.ts';
 import { ATOMIC } from './atomic.ts';
@@ -42,15 +43,15 @@ export const AMD64_CLAUSES: readonly Clause[] = [
   ...SSE_CONVERT,
 ];
 
-/** Builds the description: its decode table belongs to this instance. */
+/** Builds the description. Its decode table belongs to this instance, and is built when the first instruction is decoded. */
 export const amd64Isa = (): Isa => {
-  const table = buildTable(AMD64_CLAUSES);
+  const table = lazy(() => buildTable(AMD64_CLAUSES));
   return {
     variant: AMD64,
     registers: REGISTERS,
     maxLength: MAX_LENGTH,
     quantum: 1,
     clauses: AMD64_CLAUSES,
-    decode: (bytes, offset) => decode(table, bytes, offset),
+    decode: (bytes, offset) => decode(table(), bytes, offset),
   };
 };

@@ -2,6 +2,7 @@
 
 import type { Effects } from '../dsl/effects.ts';
 import type { ClauseInfo, Decoded, Isa } from '../dsl/isa.ts';
+import { lazy } from '../dsl/lazy.ts';
 import type { Variant } from '../dsl/variant.ts';
 import { ALU } from './alu.ts';
 import { ATOMIC } from './atomic.ts';
@@ -72,13 +73,16 @@ class Instruction implements Decoded {
 /** Builds the instruction set of a variant: MIPS32 or MIPS64 release 2, user mode, with FPU. */
 export function mipsIsa(variant: Variant): MipsIsa {
   const registers = mipsRegisters(variant);
-  const clauses = FAMILIES.flatMap(([family, rows]) =>
-    rows
-      .filter((row) => row.width === undefined || row.width === variant.width)
-      .map((row): MipsClause => ({ name: row.name, family, pattern: row.text, matcher: row.pattern, insn: row })),
+  // A run that finds all of its code compiled decodes nothing.
+  const clauses = lazy(() =>
+    FAMILIES.flatMap(([family, rows]) =>
+      rows
+        .filter((row) => row.width === undefined || row.width === variant.width)
+        .map((row): MipsClause => ({ name: row.name, family, pattern: row.text, matcher: row.pattern, insn: row })),
+    ),
   );
-  const tree = new DecisionTree(
-    clauses.map((clause) => ({ mask: clause.matcher.mask, value: clause.matcher.value, item: clause })),
+  const tree = lazy(
+    () => new DecisionTree(clauses().map((item) => ({ mask: item.matcher.mask, value: item.matcher.value, item }))),
   );
   const evenPairs = variant.width === 32;
 
@@ -87,14 +91,16 @@ export function mipsIsa(variant: Variant): MipsIsa {
     registers: registers.file,
     maxLength: LENGTH,
     quantum: LENGTH,
-    clauses,
+    get clauses() {
+      return clauses();
+    },
     decode(bytes, offset) {
       if (offset + LENGTH > bytes.length) return 'short';
       const [b0, b1, b2, b3] = [bytes[offset]!, bytes[offset + 1]!, bytes[offset + 2]!, bytes[offset + 3]!];
       const word = variant.bigEndian
         ? (b0 << 24) | (b1 << 16) | (b2 << 8) | b3
         : (b3 << 24) | (b2 << 16) | (b1 << 8) | b0;
-      const clause = tree.find(word);
+      const clause = tree().find(word);
       if (clause === undefined) return undefined;
       const fields = clause.matcher.extract(word);
       if (evenPairs && clause.insn.pairs.some((name) => (fields[name] & 1) !== 0)) return undefined;

@@ -56,9 +56,10 @@ export class CompilerWatch {
         run: (window) => {
           const before = this.#times.enter('compiled');
           const compiling = this.#stats?.milliseconds ?? 0;
-          compiler.run(window);
+          const called = compiler.run(window);
           this.#fromCompiled += (this.#stats?.milliseconds ?? 0) - compiling;
           this.#times.enter(before);
+          return called;
         },
         met: (block) => compiler.met(block),
         arrived: (pc, block) => compiler.arrived(pc, block),

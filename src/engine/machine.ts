@@ -145,7 +145,7 @@ export class Machine implements Watched {
     if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      if (i32[this.state.slotIndex] === 0) compiler.run(this.#window);
+      if (i32[this.state.slotIndex] === 0 && compiler.run(this.#window)) return 'syscall';
       if (i32[REMAINING_WORD]! <= 0 || this.#endsEarly) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;
@@ -172,7 +172,6 @@ export class Machine implements Watched {
   /** Evaluates until the stretch is over or something stops it; with a compiler, until a branch leads to compiled code. */
   #evaluate(compiler: Compiler | undefined): Stop | 'compiled' {
     try {
-      if (compiler !== undefined && !this.#observed && this.#systemCall()) return 'syscall';
       return this.isa.variant.delaySlot ? this.#loopWithSlots(compiler) : this.#loop(compiler);
     } catch (error) {
       if (error instanceof GuestFault) {
@@ -190,29 +189,6 @@ export class Machine implements Watched {
       }
       throw error;
     }
-  }
-
-  /**
-   * Executes the instruction at PC when it is a system call: what compiled code leaves for most of the time. Told apart here, it needs
-   * no exception, which takes longer than the rest of it.
-   */
-  #systemCall(): boolean {
-    const { i32 } = this.memory;
-    const { pcIndex, slotIndex } = this.state;
-    if (i32[slotIndex] !== 0 || i32[REMAINING_WORD]! <= 0) return false;
-    const instruction = this.code.at(this.state.pc);
-    if (instruction?.list.terminal !== true || !instruction.list.traps) return false;
-    const last = instruction.list.ops.at(-1);
-    if (last?.op !== 'trap' || last.kind !== 'syscall' || last.when !== undefined) return false;
-    const low = i32[pcIndex]!;
-    const next = (low + instruction.length) | 0;
-    i32[NEXT_WORD] = next;
-    i32[NEXT_WORD + 1] = i32[pcIndex + 1]! + (next >>> 0 < low >>> 0 ? 1 : 0);
-    const { steps } = instruction;
-    for (let i = 0; i < steps.length - 1; i++) steps[i]!();
-    i32[REMAINING_WORD]!--;
-    this.#advance();
-    return true;
   }
 
   /** Moves PC past an instruction whose last operation was a trap. */

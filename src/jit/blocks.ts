@@ -23,8 +23,10 @@ export const isSwitched = ({ pc, instruction, constants }: Item): boolean =>
 export type Flow =
   /** Goes on at `next`, which begins another block. */
   | { readonly kind: 'fall'; readonly next: number }
-  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, a system call, no instruction, too far, or cold. */
+  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, no instruction, too far, or cold. */
   | { readonly kind: 'leave'; readonly at: number; readonly cold: boolean }
+  /** The last item is a system call, behind which control goes on at `next`. */
+  | { readonly kind: 'syscall'; readonly next: number }
   /** The last item branches. `target` is undefined where only the guest knows it, `next` where it never falls through. */
   | {
       readonly kind: 'branch';
@@ -59,6 +61,8 @@ type Found = { readonly item: Item; readonly flow: Flow; readonly next: number }
 const trapsAlways = (i: Instruction): boolean =>
   i.list.traps && i.list.ops.some((o) => o.op === 'trap' && o.when === undefined);
 
+const isSyscall = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'trap' && o.kind === 'syscall');
+
 function decodeAt(code: DecodeCache, pc: number): Instruction | undefined {
   try {
     return code.at(pc);
@@ -89,7 +93,7 @@ export const endsInCall = (block: Block): block is Block & { readonly flow: Extr
 /** One instruction with its slot, and where control goes after it; undefined where the evaluator has to take over. */
 function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): Found | undefined {
   const instruction = decodeAt(code, pc);
-  if (instruction === undefined || trapsAlways(instruction)) return undefined;
+  if (instruction === undefined || (trapsAlways(instruction) && !isSyscall(instruction))) return undefined;
   if (rules.leaveCalls && instruction.call) return undefined;
   if (rules.whole && skipsSlot(instruction)) return undefined;
   const constants = folds.at(instruction.writtenOut, pc);
@@ -98,7 +102,7 @@ function look(code: DecodeCache, folds: Folds, pc: number, rules: BlockRules): F
   if (branch === undefined || branch.op !== 'branch') {
     return {
       item: { pc, instruction, slot: undefined, constants },
-      flow: { kind: 'fall', next: after },
+      flow: { kind: isSyscall(instruction) ? 'syscall' : 'fall', next: after },
       next: after,
     };
   }
@@ -130,8 +134,6 @@ export interface Blocks {
   /** Addresses after system calls and calls that are left, where control comes back, and where long blocks were cut, so that it can. */
   readonly resumes: readonly number[];
 }
-
-const isSyscall = (i: Instruction): boolean => i.list.ops.some((o) => o.op === 'trap' && o.kind === 'syscall');
 
 /**
  * The blocks that can be reached from `starts` without leaving the extent, in order of address.
@@ -172,11 +174,16 @@ export function findBlocks(
       found.set(pc, here);
       if (here === undefined) {
         const left = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;
-        if (left !== undefined && (isSyscall(left) || left.call)) {
-          const next = pc + left.length + (left.call ? 4 : 0);
+        if (left?.call === true) {
+          const next = pc + left.length + 4;
           resumes.push(next);
           lead(next);
         }
+        break;
+      }
+      if (here.flow.kind === 'syscall') {
+        resumes.push(here.flow.next);
+        lead(here.flow.next);
         break;
       }
       if (here.flow.kind === 'branch') {
@@ -223,7 +230,7 @@ function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>,
     if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc, cold: false }, count };
     items.push(here.item);
     count += here.item.slot === undefined ? 1 : 2;
-    if (here.flow.kind === 'branch') return { pc: start, items, flow: here.flow, count };
+    if (here.flow.kind !== 'fall') return { pc: start, items, flow: here.flow, count };
     pc = here.next;
   }
 }

@@ -194,9 +194,9 @@ class JitCompiler implements Compiler {
     flags.settleWith(there ? this.#hostSide().flags : undefined);
   }
 
-  run(window: number): void {
+  run(window: number): boolean {
     const host = this.#host;
-    if (host === undefined) return;
+    if (host === undefined) return false;
     const { memory, state, now } = this.#parts;
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
@@ -208,12 +208,12 @@ class JitCompiler implements Compiler {
     const windowWord = WINDOW >>> 2;
     for (;;) {
       const remaining = i32[remainingWord]!;
-      if (remaining <= 0) return;
+      if (remaining <= 0) return false;
       const pc = state.pc;
       const entry = this.#entries.get(pc);
       if (entry === undefined) {
-        if (this.stats.restored > 0 && this.#resumed.size < MOST_BRIDGES) this.#resumed.add(pc);
-        return;
+        this.#resumes(pc);
+        return false;
       }
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
@@ -225,7 +225,7 @@ class JitCompiler implements Compiler {
       i32[leftWord] = 0;
       if (!this.#awake(entry.slot)) {
         this.#dropDamaged();
-        return;
+        return false;
       }
       this.#entries.link(pc, entry);
       this.stats.enters++;
@@ -241,13 +241,22 @@ class JitCompiler implements Compiler {
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
-      if (left === slice) return;
+      if (exit !== 0 && this.#exits.isSyscall(exit)) return true;
+      if (left === slice) return false;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (exit === 0 && !this.#entries.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
-        if (!this.#entries.has(state.pc)) return;
+        if (!this.#entries.has(state.pc)) {
+          this.#resumes(state.pc);
+          return false;
+        }
       }
     }
+  }
+
+  /** Notes that the evaluator takes over at `pc`. */
+  #resumes(pc: number): void {
+    if (this.stats.restored > 0 && this.#resumed.size < MOST_BRIDGES) this.#resumed.add(pc);
   }
 
   watch(watched: Watched): boolean {
@@ -363,8 +372,8 @@ class JitCompiler implements Compiler {
 
   /**
    * Compiles the ways from where the evaluator took over, in the middle of what is compiled, to the next entries: where a thread was left
-   * at the end of its quantum, where a signal's handler returns to. The next run of the program comes by the same places. They are units
-   * of their own, because entries there would cost the functions more than they save.
+   * at the end of its quantum, where a signal's handler returns to, places in runtime.duffzero that are called. The next run of the
+   * program comes by the same places. They are units of their own, because entries there would cost the functions more than they save.
    */
   #compileBridges(): void {
     const plans: Plan[] = [];
@@ -562,6 +571,7 @@ class JitCompiler implements Compiler {
     const links = {
       cell: (pc: number) => this.#entries.cell(pc),
       exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
+      syscall: (next: number) => this.#exits.addSyscall(next),
     };
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {

@@ -195,7 +195,7 @@ export class DataFlow {
     const { flow } = block;
     const stored = new RegisterSet();
     const dirty = this.#dirtyAtEnd(i);
-    if (flow.kind === 'leave') this.#addStored(dirty, stored);
+    if (flow.kind === 'leave' || flow.kind === 'syscall') this.#addStored(dirty, stored);
     else if (
       this.#blockSuccessors(block).length < successorsOf(flow).length ||
       endsInCall(block) ||

@@ -10,6 +10,9 @@ export interface WatchedExit {
   readonly told: boolean;
 }
 
+/** Instead of how many instructions are not executed: the last one that was is a system call. */
+const SYSCALL = -1;
+
 export class Exits {
   #pcs = new Float64Array(1024);
   #undone = new Int32Array(1024);
@@ -18,6 +21,17 @@ export class Exits {
 
   /** A number for leaving at `pc`, so many of the instructions that were counted not being executed. */
   add(pc: number, undone: number, watched: WatchedExit): number {
+    const number = this.#add(pc, undone);
+    if (watched.told || watched.block !== undefined) this.#watched.set(number, watched);
+    return number;
+  }
+
+  /** A number for leaving behind a system call, with `next` as PC. */
+  addSyscall(next: number): number {
+    return this.#add(next, SYSCALL);
+  }
+
+  #add(pc: number, undone: number): number {
     if (this.#length === this.#pcs.length) {
       const [pcs, undone] = [this.#pcs, this.#undone];
       this.#pcs = new Float64Array(2 * pcs.length);
@@ -28,7 +42,6 @@ export class Exits {
     const number = this.#length++;
     this.#pcs[number] = pc;
     this.#undone[number] = undone;
-    if (watched.told || watched.block !== undefined) this.#watched.set(number, watched);
     return number;
   }
 
@@ -37,7 +50,11 @@ export class Exits {
   }
 
   undone(number: number): number {
-    return this.#undone[number]!;
+    return Math.max(this.#undone[number]!, 0);
+  }
+
+  isSyscall(number: number): boolean {
+    return this.#undone[number] === SYSCALL;
   }
 
   watched(number: number): WatchedExit | undefined {

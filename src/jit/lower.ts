@@ -124,7 +124,7 @@ export class Lowering {
   }
 
   /**
-   * Emits an instruction, but for its branch, whose operands are to be pushed by `push` or put aside by `capture` before the next
+   * Emits an instruction, but for its system call, and its branch, whose operands are to be pushed by `push` or put aside by `capture` before the next
    * instruction.
    */
   instruction({ list, needed, constants }: Emitted, members?: Members): BranchValues | undefined {
@@ -161,7 +161,8 @@ export class Lowering {
           this.#store(uop, members?.get(i));
           break;
         case 'trap':
-          this.#trap(uop);
+          // A system call ends its block, and the unit leaves behind it.
+          if (uop.kind !== 'syscall') this.#trap(uop);
           break;
         case 'branch':
           branch = uop;

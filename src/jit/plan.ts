@@ -48,6 +48,7 @@ export function successorsOf(flow: Flow): readonly number[] {
     case 'fall':
       return [flow.next];
     case 'leave':
+    case 'syscall':
       return [];
     case 'branch': {
       if (flow.transfer === 'call') return [flow.next];

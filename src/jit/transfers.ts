@@ -32,6 +32,8 @@ export const unitType = (isa: Isa): FunctionType => ({
 export interface Links {
   /** A number, never 0, for leaving at `pc` after so many of a block's instructions; `told` where the observer knows of the one at `pc`. */
   exit(pc: number, block: Block, executed: number, told: boolean): number;
+  /** A number for leaving behind a system call, with `next` as PC. */
+  syscall(next: number): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }

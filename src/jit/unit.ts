@@ -277,7 +277,7 @@ export class Unit implements Surroundings {
     else if (block.flow.kind === 'leave') {
       if (block.flow.cold) this.#returnTo(block.flow.at);
       else this.#leaveAt(block.flow.at, executed, false);
-    }
+    } else if (block.flow.kind === 'syscall') this.#leaveBy(this.#links.syscall(block.flow.next));
   }
 
   /** Begins a block; what is emitted for the second time looks its pages up for itself. */
@@ -454,10 +454,14 @@ export class Unit implements Surroundings {
 
   /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
   #leaveAt(pc: number, executed: number, told: boolean): void {
-    const { code } = this;
     this.#storePending();
+    this.#leaveBy(this.#links.exit(pc, this.#block, executed, told));
+  }
+
+  #leaveBy(exit: number): void {
+    const { code } = this;
     code.i32(0);
-    code.i32(this.#links.exit(pc, this.#block, executed, told));
+    code.i32(exit);
     code.memory(OP.i32_store, LEFT_FLAG);
     code.br(this.#stubLabel());
   }

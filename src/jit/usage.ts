@@ -217,7 +217,15 @@ export class Usages {
       for (const index of this.flagSet.indexes()) if (!sets.has(index)) always.add(index);
       dirties.addAll(this.flagSet);
     }
-    return { always, sets, sources, dirties, cleans, list, mayExit: list.accesses || list.traps };
+    return {
+      always,
+      sets,
+      sources,
+      dirties,
+      cleans,
+      list,
+      mayExit: list.accesses || list.ops.some((o) => o.op === 'trap' && o.kind !== 'syscall'),
+    };
   }
 
   #single(index: number): RegisterSet {

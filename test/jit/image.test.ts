@@ -40,15 +40,18 @@ function run(
   bytes: Uint8Array,
   store: CodeStore,
   policy = {},
-): { readonly instructions: number; readonly stats: CompilerStats } {
+): { readonly instructions: number; readonly stats: CompilerStats; readonly decoded: number } {
   let stats: CompilerStats | undefined;
   const onStats = (s: CompilerStats): void => {
     stats = s;
   };
   const process = start(bytes, [], jit({ extents: extentsOf(readElf(bytes)), policy, onStats, store }));
   expect(process.run()).toMatchObject({ kind: 'exit', status: 0 });
+  const decoded = [...process.machine.code.blocks()].flatMap((block) =>
+    block.instructions.filter((i) => i !== undefined),
+  );
   process.machine.keepCode();
-  return { instructions: process.machine.instructions, stats: stats! };
+  return { instructions: process.machine.instructions, stats: stats!, decoded: decoded.length };
 }
 
 describe.each(GOARCHES)('%s', (goarch) => {
@@ -71,6 +74,8 @@ describe.each(GOARCHES)('%s', (goarch) => {
     expect(runs[2]!.stats.restored).toBeGreaterThan(runs[1]!.stats.restored);
     expect(runs[4]!.stats).toMatchObject({ instructions: 0, flushes: 0 });
     expect(new Set(runs.map(({ instructions }) => instructions)).size).toBe(1);
+    // Calls of the kernel and of places in the middle of functions are compiled too.
+    expect(runs.map(({ decoded }) => decoded)).toEqual([expect.any(Number), expect.any(Number), 0, 0, 0]);
   });
 
   it('the state is the same all the way as in the evaluator', () => {

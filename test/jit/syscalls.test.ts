@@ -1,0 +1,66 @@
+// System calls end compiled code, which executes the instruction itself: what the kernel sees is what the evaluator leaves to it.
+
+import { expect, test } from 'vitest';
+import { isaFor } from '../../isa/index.ts';
+import { bareMachine } from '../support/bare-machine.ts';
+
+const CODE = 0x100000;
+
+/** Little-endian words. */
+const words = (...list: readonly number[]): number[] =>
+  list.flatMap((w) => [0, 8, 16, 24].map((by) => (w >>> by) & 0xff));
+
+const LOOPS = {
+  // add eax, 0x7fffffff; syscall; jmp to the first: RCX and R11 are where it returns to, and the flags
+  amd64: [0x05, 0xff, 0xff, 0xff, 0x7f, 0x0f, 0x05, 0xeb, 0xf7],
+  // addiu v0, v0, 1; syscall; b to the first; addiu v1, v1, 2
+  mipsle: words(0x24420001, 0x0000000c, 0x1000fffd, 0x24630002),
+  mips64le: words(0x24420001, 0x0000000c, 0x1000fffd, 0x24630002),
+} as const;
+
+const FORMS = [
+  ['fast', 0],
+  ['short', 1 << 20],
+] as const;
+const GOARCHES = ['amd64', 'mipsle', 'mips64le'] as const;
+
+test.each(GOARCHES.flatMap((goarch) => FORMS.map(([how, visits]) => [goarch, how, visits] as const)))(
+  '%s, %s: stops behind the instruction, in the state that the evaluator stops in, whatever the budget',
+  (goarch, _how, visits) => {
+    const isa = isaFor(goarch);
+    const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: { visits } });
+    const evaluated = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
+    const stops = new Set<string>();
+    for (let turn = 0; turn < 300; turn++) {
+      const [stop, wanted] = [compiled, evaluated].map(({ machine }) => {
+        const how = machine.run(turn % 7 || 1000);
+        return [how, machine.instructions, machine.state.pc, Buffer.from(machine.state.save()).toString('hex')].join(
+          ' ',
+        );
+      });
+      expect(stop).toBe(wanted);
+      stops.add(stop!.split(' ')[0]!);
+    }
+    expect(stops).toEqual(new Set(['syscall', 'budget']));
+    expect(compiled.stats().enters).toBeGreaterThan(100);
+  },
+);
+
+test.each(GOARCHES)('%s: whoever watches is told of it, and it is counted', (goarch) => {
+  const isa = isaFor(goarch);
+  const seen = [undefined, { policy: {} }].map((how) => {
+    const { machine, stats } = bareMachine(isa, CODE, LOOPS[goarch], [], how);
+    const told: number[] = [];
+    const counted = new Map<number, number>();
+    const addTimes = (pc: number, times: number): void => {
+      counted.set(pc, (counted.get(pc) ?? 0) + times);
+    };
+    machine.observer = (pc) => told.push(pc);
+    machine.counter = { add: (pc) => addTimes(pc, 1), addTimes };
+    for (let turn = 0; turn < 100; turn++) expect(machine.run(1000)).toBe('syscall');
+    machine.settleCounts();
+    if (how !== undefined) expect(stats().enters).toBeGreaterThan(50);
+    return { told, counted: [...counted].sort(([a], [b]) => a - b) };
+  });
+  expect(seen[1]).toEqual(seen[0]);
+});
