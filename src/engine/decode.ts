@@ -89,6 +89,8 @@ export class DecodeCache {
   readonly #folds = new Folds();
   /** Which instruction was asked about last for being a switch point, and whether it is. */
   readonly #asked = { address: -1, list: undefined as OpList | undefined, is: false };
+  /** A switch point that need not be decoded to be known as one. */
+  #switchPoint = -1;
   #blockListener: ((block: CodeBlock) => void) | undefined;
   readonly #byEncoding = new Map<string, Instruction>();
   /** Encodings of fixed four bytes are looked up by number. */
@@ -206,8 +208,14 @@ export class DecodeCache {
     return new CachedInstruction(decoded, list, call, () => this.stepsOf(list));
   }
 
+  /** Compiled code has stopped at `address`, because it is a switch point: that is asked about next. */
+  knowSwitchPoint(address: number): void {
+    this.#switchPoint = address;
+  }
+
   /** Whether threads change before the instruction at `address`; not where there is none. */
   isSwitchPoint(address: number): boolean {
+    if (address === this.#switchPoint) return true;
     const asked = this.#asked;
     try {
       const list = this.at(address)?.writtenOut;
@@ -232,6 +240,7 @@ export class DecodeCache {
 
   /** Forgets a page whose bytes or protection have changed. */
   invalidate(page: number): void {
+    this.#switchPoint = -1;
     for (const { number, instructions, heat } of this.#blocksOf(page)) {
       // In place as well: the machine's loop may hold the block that its own store has just changed.
       instructions.fill(undefined);

@@ -9,7 +9,7 @@ import { GuestFault } from '../engine/memory.ts';
 import type { Block, Extent } from './blocks.ts';
 import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
-import { Exits } from './exits.ts';
+import { EXIT, type ExitKind, Exits } from './exits.ts';
 import { HELPERS } from './helpers.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
@@ -231,7 +231,9 @@ class JitCompiler implements Compiler {
       this.stats.enters++;
       let left = host.drive(entry.slot, entry.number, slice);
       const exit = i32[leftWord]!;
+      let kind: ExitKind = EXIT.evaluator;
       if (exit !== 0) {
+        kind = this.#exits.kind(exit);
         const undone = this.#exits.undone(exit);
         left += undone;
         state.pc = this.#exits.pc(exit);
@@ -241,7 +243,8 @@ class JitCompiler implements Compiler {
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
-      if (exit !== 0 && this.#exits.isSyscall(exit)) return true;
+      if (kind === EXIT.syscall) return true;
+      if (kind === EXIT.switchPoint) this.#parts.code.knowSwitchPoint(state.pc);
       if (left === slice) return false;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (exit === 0 && !this.#entries.has(state.pc)) {
@@ -306,7 +309,7 @@ class JitCompiler implements Compiler {
     this.#coverage.adopt(image.blocks, image.blockSizes);
     this.#planner.adopt(image.functions);
     this.#visits.adopt(image.starts);
-    this.#exits.adopt(image.exitPcs, image.exitsUndone);
+    this.#exits.adopt(image.exits);
     this.#entries.adopt(image);
     this.#news = false;
   }
@@ -389,7 +392,6 @@ class JitCompiler implements Compiler {
   #image(modules: readonly CodeModule[]): CodeImage {
     const { memory, flags } = this.#parts;
     const pages = [...this.#pages];
-    const exits = this.#exits.all();
     const blocks = this.#coverage.all();
     return {
       host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#store?.native),
@@ -398,8 +400,7 @@ class JitCompiler implements Compiler {
       settler: this.#settler,
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       ...this.#entries.all(),
-      exitPcs: exits.pcs,
-      exitsUndone: exits.undone,
+      exits: this.#exits.all(),
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
       functions: this.#planner.all(),
@@ -490,9 +491,9 @@ class JitCompiler implements Compiler {
     this.#news = false;
   }
 
-  #exit(pc: number, block: Block, executed: number, told: boolean): number {
+  #exit(kind: ExitKind, pc: number, block: Block, executed: number, told: boolean): number {
     const undone = block.count - executed;
-    return this.#exits.add(pc, undone, { told, block: this.#watch.counts && undone > 0 ? block : undefined });
+    return this.#exits.add(kind, pc, undone, { told, block: this.#watch.counts && undone > 0 ? block : undefined });
   }
 
   // Compiling
@@ -570,8 +571,8 @@ class JitCompiler implements Compiler {
     const { isa } = this.#parts;
     const links = {
       cell: (pc: number) => this.#entries.cell(pc),
-      exit: (pc: number, block: Block, executed: number, told: boolean) => this.#exit(pc, block, executed, told),
-      syscall: (next: number) => this.#exits.addSyscall(next),
+      exit: (kind: ExitKind, pc: number, block: Block, executed: number, told: boolean) =>
+        this.#exit(kind, pc, block, executed, told),
     };
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {

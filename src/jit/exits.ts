@@ -1,6 +1,17 @@
-// The exits of compiled code, by the numbers that it leaves with: where the evaluator goes on. Number 0 stands for none.
+// The exits of compiled code, by the numbers that it leaves with: where it goes on, and why it was left. Number 0 stands for none.
 
 import type { Block } from './blocks.ts';
+
+/** Why compiled code is left. */
+export const EXIT = {
+  /** For the evaluator to go on. */
+  evaluator: 0,
+  /** The last instruction is a system call. */
+  syscall: 1,
+  /** The budget is nearly used up, and the next instruction is a switch point. */
+  switchPoint: 2,
+} as const;
+export type ExitKind = (typeof EXIT)[keyof typeof EXIT];
 
 /** What somebody who watches has to know of an exit. */
 export interface WatchedExit {
@@ -10,39 +21,42 @@ export interface WatchedExit {
   readonly told: boolean;
 }
 
-/** Instead of how many instructions are not executed: the last one that was is a system call. */
-const SYSCALL = -1;
+/** All exits, by number: the address; how many of the instructions that were counted are not executed; why. */
+export interface ExitImage {
+  readonly pcs: Float64Array;
+  readonly undone: Int32Array;
+  readonly kinds: Uint8Array;
+}
+
+const NOT_WATCHED: WatchedExit = { block: undefined, told: false };
 
 export class Exits {
   #pcs = new Float64Array(1024);
   #undone = new Int32Array(1024);
+  #kinds = new Uint8Array(1024);
   #length = 1;
   readonly #watched = new Map<number, WatchedExit>();
 
   /** A number for leaving at `pc`, so many of the instructions that were counted not being executed. */
-  add(pc: number, undone: number, watched: WatchedExit): number {
-    const number = this.#add(pc, undone);
+  add(kind: ExitKind, pc: number, undone: number, watched = NOT_WATCHED): number {
+    if (this.#length === this.#pcs.length) this.#grow();
+    const number = this.#length++;
+    this.#pcs[number] = pc;
+    this.#undone[number] = undone;
+    this.#kinds[number] = kind;
     if (watched.told || watched.block !== undefined) this.#watched.set(number, watched);
     return number;
   }
 
-  /** A number for leaving behind a system call, with `next` as PC. */
-  addSyscall(next: number): number {
-    return this.#add(next, SYSCALL);
-  }
-
-  #add(pc: number, undone: number): number {
-    if (this.#length === this.#pcs.length) {
-      const [pcs, undone] = [this.#pcs, this.#undone];
-      this.#pcs = new Float64Array(2 * pcs.length);
-      this.#pcs.set(pcs);
-      this.#undone = new Int32Array(2 * pcs.length);
-      this.#undone.set(undone);
-    }
-    const number = this.#length++;
-    this.#pcs[number] = pc;
-    this.#undone[number] = undone;
-    return number;
+  #grow(): void {
+    const size = 2 * this.#length;
+    const { pcs, undone, kinds } = this.all();
+    this.#pcs = new Float64Array(size);
+    this.#pcs.set(pcs);
+    this.#undone = new Int32Array(size);
+    this.#undone.set(undone);
+    this.#kinds = new Uint8Array(size);
+    this.#kinds.set(kinds);
   }
 
   pc(number: number): number {
@@ -50,11 +64,11 @@ export class Exits {
   }
 
   undone(number: number): number {
-    return Math.max(this.#undone[number]!, 0);
+    return this.#undone[number]!;
   }
 
-  isSyscall(number: number): boolean {
-    return this.#undone[number] === SYSCALL;
+  kind(number: number): ExitKind {
+    return this.#kinds[number] as ExitKind;
   }
 
   watched(number: number): WatchedExit | undefined {
@@ -66,15 +80,17 @@ export class Exits {
     this.#watched.clear();
   }
 
-  /** All of them, but for what only who watches needs, in arrays by number. */
-  all(): { readonly pcs: Float64Array; readonly undone: Int32Array } {
-    return { pcs: this.#pcs.slice(0, this.#length), undone: this.#undone.slice(0, this.#length) };
+  /** All of them, but for what only who watches needs. */
+  all(): ExitImage {
+    const n = this.#length;
+    return { pcs: this.#pcs.slice(0, n), undone: this.#undone.slice(0, n), kinds: this.#kinds.slice(0, n) };
   }
 
   /** Takes over those of another run; there are none yet. */
-  adopt(pcs: Float64Array, undone: Int32Array): void {
+  adopt({ pcs, undone, kinds }: ExitImage): void {
     this.#pcs = Float64Array.from(pcs);
     this.#undone = Int32Array.from(undone);
+    this.#kinds = Uint8Array.from(kinds);
     this.#length = pcs.length;
   }
 }

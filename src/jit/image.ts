@@ -5,6 +5,7 @@
 
 import type { NumberedList } from '../engine/flags.ts';
 import type { EntryImage } from './entries.ts';
+import type { ExitImage } from './exits.ts';
 
 /** What was kept of a module is not what was given to be kept. */
 export class CodeDamaged extends Error {
@@ -54,9 +55,7 @@ export interface CodeImage extends EntryImage {
   readonly settler: number;
   /** Guest instructions in all of them. */
   readonly held: number;
-  /** By number of the exit: the address, and how many of the instructions that are counted were not executed. */
-  readonly exitPcs: Float64Array;
-  readonly exitsUndone: Int32Array;
+  readonly exits: ExitImage;
   /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;

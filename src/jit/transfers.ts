@@ -11,6 +11,7 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS } from '../engine/layout.ts';
 import type { Block } from './blocks.ts';
+import type { ExitKind } from './exits.ts';
 import { emitJumpHash } from './jumps.ts';
 import { START_ENTRY } from './plan.ts';
 import { type Code, type FunctionType, I32, I64, OP, VOID } from './wasm.ts';
@@ -31,9 +32,7 @@ export const unitType = (isa: Isa): FunctionType => ({
 /** What a unit can call and jump to by name. */
 export interface Links {
   /** A number, never 0, for leaving at `pc` after so many of a block's instructions; `told` where the observer knows of the one at `pc`. */
-  exit(pc: number, block: Block, executed: number, told: boolean): number;
-  /** A number for leaving behind a system call, with `next` as PC. */
-  syscall(next: number): number;
+  exit(kind: ExitKind, pc: number, block: Block, executed: number, told: boolean): number;
   /** Address of the link cell of `pc`: table slot and entry number, the slot negative while nothing is compiled there. */
   cell(pc: number): number;
 }

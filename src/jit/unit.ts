@@ -12,6 +12,7 @@ import type { Instruction } from '../engine/decode.ts';
 import { LEFT_FLAG, STATE, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { type Block, type Item, isSwitched } from './blocks.ts';
 import { DataFlow } from './dataflow.ts';
+import { EXIT, type ExitKind } from './exits.ts';
 import { type Emitted, type Grouped, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
@@ -119,11 +120,11 @@ export class Unit implements Surroundings {
   // Surroundings of the lowering
 
   leave(): void {
-    this.#leaveAt(this.#itemPc, this.#executed, this.#watch.observes);
+    this.#leaveAt(EXIT.evaluator, this.#itemPc, this.#executed, this.#watch.observes);
   }
 
   exit(): number {
-    return this.#links.exit(this.#itemPc, this.#block, this.#executed, this.#watch.observes);
+    return this.#links.exit(EXIT.evaluator, this.#itemPc, this.#block, this.#executed, this.#watch.observes);
   }
 
   leaveIfLeft(): void {
@@ -242,7 +243,7 @@ export class Unit implements Surroundings {
         code.op(OP.i32_lt_s);
         code.if(VOID, false);
         this.#executed = block.count;
-        this.#leaveAt(block.pc, block.count, false);
+        this.#leaveAt(EXIT.evaluator, block.pc, block.count, false);
         code.end();
       }
       code.get(LEFT_BUDGET);
@@ -276,8 +277,8 @@ export class Unit implements Surroundings {
     if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
     else if (block.flow.kind === 'leave') {
       if (block.flow.cold) this.#returnTo(block.flow.at);
-      else this.#leaveAt(block.flow.at, executed, false);
-    } else if (block.flow.kind === 'syscall') this.#leaveBy(this.#links.syscall(block.flow.next));
+      else this.#leaveAt(EXIT.evaluator, block.flow.at, executed, false);
+    } else if (block.flow.kind === 'syscall') this.#leaveAt(EXIT.syscall, block.flow.next, executed, false);
   }
 
   /** Begins a block; what is emitted for the second time looks its pages up for itself. */
@@ -323,7 +324,7 @@ export class Unit implements Surroundings {
     code.memory(OP.i32_load, WINDOW + 4 * (ahead - 1));
     code.op(OP.i32_le_s);
     code.if(VOID, false);
-    this.#leaveAt(this.#itemPc, this.#executed, false);
+    this.#leaveAt(EXIT.switchPoint, this.#itemPc, this.#executed, false);
     code.end();
   }
 
@@ -334,7 +335,7 @@ export class Unit implements Surroundings {
       code.i32(0);
       code.memory(OP.i32_load, stop);
       code.if(VOID, false);
-      this.#leaveAt(this.#itemPc, this.#executed, false);
+      this.#leaveAt(EXIT.evaluator, this.#itemPc, this.#executed, false);
       code.end();
     }
     if (this.#watch.observes) {
@@ -452,16 +453,12 @@ export class Unit implements Surroundings {
 
   // Leaving
 
-  /** To the evaluator at `pc`, of this block's instructions `executed` being done. */
-  #leaveAt(pc: number, executed: number, told: boolean): void {
-    this.#storePending();
-    this.#leaveBy(this.#links.exit(pc, this.#block, executed, told));
-  }
-
-  #leaveBy(exit: number): void {
+  /** Leaves with `pc`, of this block's instructions `executed` being done. */
+  #leaveAt(kind: ExitKind, pc: number, executed: number, told: boolean): void {
     const { code } = this;
+    this.#storePending();
     code.i32(0);
-    code.i32(exit);
+    code.i32(this.#links.exit(kind, pc, this.#block, executed, told));
     code.memory(OP.i32_store, LEFT_FLAG);
     code.br(this.#stubLabel());
   }
