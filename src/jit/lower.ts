@@ -8,6 +8,7 @@ import type { BinaryName, CompareName } from '../../isa/dsl/effects.ts';
 import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { type OpList, operandsOf, type Uop } from '../uop/ops.ts';
+import { type Comparison, Comparisons, type Operand } from './comparisons.ts';
 import type { Emitted, Member, Members } from './groups.ts';
 import { AccessLowering, valueType } from './lower-access.ts';
 import {
@@ -96,6 +97,7 @@ export class Lowering {
   readonly #s: Surroundings;
   readonly #code: Code;
   readonly #accesses: AccessLowering;
+  readonly #comparisons = new Comparisons();
   #list: OpList = {
     ops: [],
     temps: [],
@@ -121,6 +123,7 @@ export class Lowering {
   /** Begins a block of a tree (`Group`). */
   begin(tree: number): void {
     this.#accesses.begin(tree);
+    this.#comparisons.clear();
   }
 
   /**
@@ -183,8 +186,7 @@ export class Lowering {
     const constant = this.constant(temp);
     const type = this.#list.temps[temp]!;
     if (constant !== undefined) {
-      if (type === 'i32') code.i32(Number(BigInt.asIntN(32, constant)));
-      else code.i64(constant);
+      this.#constant(type, constant);
       return;
     }
     const left = --this.#uses[temp]!;
@@ -241,6 +243,22 @@ export class Lowering {
       this.#keep(uop.dst);
     }
     this.#s.registers.endSet(register);
+    // Registers that are in the state block are best read once.
+    if (this.#s.fast) this.#comparisons.set(register, this.#comparisonOf(value));
+  }
+
+  /** The comparison that a temporary is the result of, if its operands are registers and constants. */
+  #comparisonOf(temp: number): Comparison | undefined {
+    let uop = this.#definitions[temp];
+    if (uop?.op === 'extendU') uop = this.#definitions[uop.a];
+    if (uop?.op !== 'compare') return undefined;
+    const operand = (temp: number): Operand | undefined => {
+      const uop = this.#definitions[temp];
+      if (uop?.op !== 'get') return this.constant(temp);
+      return this.#locals[temp]! >= 0 ? undefined : uop.register;
+    };
+    const [a, b] = [operand(uop.a), operand(uop.b)];
+    return a === undefined || b === undefined ? undefined : { name: uop.name, type: uop.type, a, b };
   }
 
   #trap(uop: Extract<Uop, { op: 'trap' }>): void {
@@ -290,6 +308,7 @@ export class Lowering {
         this.#binary(uop);
         return;
       case 'compare':
+        if (this.#comparedBefore(uop)) return;
         this.push(uop.a);
         if (uop.name === 'eq' && this.constant(uop.b) === 0n) {
           code.op(uop.type === 'i32' ? OP.i32_eqz : OP.i64_eqz);
@@ -385,6 +404,28 @@ export class Lowering {
       default:
         throw new Error(`${uop.op} is no expression`);
     }
+  }
+
+  /** Where a register is compared with 0 that has the result of a comparison, pushes what follows from that; whether it was so. */
+  #comparedBefore(uop: Extract<Uop, { op: 'compare' }>): boolean {
+    if ((uop.name !== 'eq' && uop.name !== 'ne') || this.constant(uop.b) !== 0n) return false;
+    const tested = this.#definitions[uop.a];
+    if (tested?.op !== 'get' || this.#locals[uop.a]! >= 0) return false;
+    const zero = this.#comparisons.whereZero(tested.register);
+    if (zero === undefined) return false;
+    this.#uses[uop.a]!--;
+    for (const operand of [zero.a, zero.b]) {
+      if (typeof operand !== 'bigint') this.#s.registers.push(operand);
+      else this.#constant(zero.type, operand);
+    }
+    this.#code.op(COMPARE[zero.name][wide(zero.type)]);
+    if (uop.name === 'ne') this.#code.op(OP.i32_eqz);
+    return true;
+  }
+
+  #constant(type: string, value: bigint): void {
+    if (type === 'i32') this.#code.i32(Number(BigInt.asIntN(32, value)));
+    else this.#code.i64(value);
   }
 
   #binary(uop: Extract<Uop, { op: 'binary' }>): void {

@@ -50,7 +50,7 @@ export function start(bytes: Uint8Array, args: readonly string[], compiler: Make
 }
 
 /** Names of the registers that differ; `pending` counts only in a delay slot. */
-function differences(isa: Isa, a: Machine, b: Machine): string[] {
+export function differences(isa: Isa, a: Machine, b: Machine): string[] {
   const out: string[] = [];
   for (const r of isa.registers.all) {
     if (r === isa.registers.control.pending && !a.state.inSlot) continue;
