@@ -1,5 +1,5 @@
-// Where threads change: before a branch backwards. Every loop has one, compiled code begins anew behind it, and which instructions they
-// are both engines can tell from the text alone.
+// Where threads change: before a branch backwards. Every loop has one, compiled code can be entered at the loop's head, and which
+// instructions they are both engines can tell from the text alone.
 
 import type { OpList } from '../uop/ops.ts';
 

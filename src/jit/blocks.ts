@@ -189,7 +189,6 @@ export function findBlocks(
       if (here.flow.kind === 'branch') {
         if (here.flow.target !== undefined && here.flow.transfer !== 'call') follow(here.flow.target);
         if (here.flow.conditional || here.flow.transfer === 'call') follow(here.flow.next);
-        if (here.flow.conditional && isSwitched(here.item)) resumes.push(here.flow.next);
         break;
       }
       pc = here.next;
