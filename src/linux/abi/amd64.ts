@@ -23,6 +23,7 @@ import { ERRNO } from './errno.ts';
 import {
   type Delivery,
   frameStack,
+  RegisterImage,
   readSigset,
   SIGINFO_SIZE,
   type SignalFrames,
@@ -74,26 +75,22 @@ const RED_ZONE = 128;
 
 function writeFxsave(machine: Machine, at: number): void {
   const { memory, state } = machine;
-  memory.write(at, new Uint8Array(FXSAVE_SIZE));
-  memory.writeU16(at + FX_FCW, FCW_RESET);
-  memory.writeU32(at + FX_MXCSR, state.getNumber(MXCSR));
-  memory.writeU32(at + FX_MXCSR_MASK, MXCSR_MASK);
-  for (const [i, xmm] of XMM.entries()) {
-    const value = state.get(xmm);
-    memory.writeU64(at + FX_XMM + 16 * i, BigInt.asUintN(64, value));
-    memory.writeU64(at + FX_XMM + 16 * i + 8, value >> 64n);
-  }
+  const image = new RegisterImage(new Uint8Array(FXSAVE_SIZE), false);
+  image.put32(FX_FCW, FCW_RESET);
+  image.put32(FX_MXCSR, state.getNumber(MXCSR));
+  image.put32(FX_MXCSR_MASK, MXCSR_MASK);
+  for (const [i, xmm] of XMM.entries()) image.bytes.set(state.bytesOf(xmm), FX_XMM + 16 * i);
+  memory.write(at, image.bytes);
 }
 
 function readFxsave(machine: Machine, at: number): void {
   const { memory, state } = machine;
-  const image = at === 0 ? undefined : memory.read(at, FXSAVE_SIZE);
-  const view = image === undefined ? undefined : new DataView(image.buffer);
-  state.setNumber(MXCSR, (view?.getUint32(FX_MXCSR, true) ?? MXCSR_RESET) & MXCSR_MASK);
+  const image = at === 0 ? undefined : new RegisterImage(memory.read(at, FXSAVE_SIZE), false);
+  state.setNumber(MXCSR, (image?.get32(FX_MXCSR) ?? MXCSR_RESET) & MXCSR_MASK);
   for (const [i, xmm] of XMM.entries()) {
-    const low = view?.getBigUint64(FX_XMM + 16 * i, true) ?? 0n;
-    const high = view?.getBigUint64(FX_XMM + 16 * i + 8, true) ?? 0n;
-    state.set(xmm, low | (high << 64n));
+    const bytes = state.bytesOf(xmm);
+    if (image === undefined) bytes.fill(0);
+    else bytes.set(image.bytes.subarray(FX_XMM + 16 * i, FX_XMM + 16 * (i + 1)));
   }
 }
 
@@ -106,13 +103,14 @@ function push(machine: Machine, delivery: Delivery): void {
   const fpstate = Math.floor((top - FXSAVE_SIZE) / 64) * 64;
   const frame = Math.floor((fpstate - FRAME_SIZE) / 16) * 16 - 8;
   writeFxsave(machine, fpstate);
-  memory.write(frame, new Uint8Array(FRAME_SIZE));
-  memory.writeU64(frame, BigInt(delivery.action.restorer));
+  const image = new RegisterImage(new Uint8Array(FRAME_SIZE), false);
+  image.putNumber(0, delivery.action.restorer);
+  for (const [i, n] of SIGCONTEXT_ORDER.entries()) image.putRegister(UCONTEXT + MCONTEXT + 8 * i, state, GPR[n]!);
+  memory.write(frame, image.bytes);
   const uc = frame + UCONTEXT;
   memory.writeU64(uc, UC_FLAGS);
   STACK.set(memory, word, uc + UC_STACK, delivery.altStack);
   const sc = uc + MCONTEXT;
-  for (const [i, n] of SIGCONTEXT_ORDER.entries()) memory.writeU64(sc + 8 * i, state.get(GPR[n]!));
   memory.writeU64(sc + SC_RIP, BigInt(state.pc));
   memory.writeU64(
     sc + SC_FLAGS,
@@ -145,12 +143,11 @@ const FRAMES: SignalFrames = {
     const sc = uc + MCONTEXT;
     const mask = readSigset(memory, 8, uc + UC_SIGMASK, 8);
     const altStack = FRAMES.readStack(memory, uc + UC_STACK);
-    const image = memory.read(sc, 256);
-    const view = new DataView(image.buffer);
-    readFxsave(machine, Number(view.getBigUint64(SC_FPSTATE, true)));
-    for (const [i, n] of SIGCONTEXT_ORDER.entries()) state.set(GPR[n]!, view.getBigUint64(8 * i, true));
-    unpackFlags(view.getBigUint64(SC_FLAGS, true), (r, v) => state.set(r, v));
-    state.set(state.registers.control.pc, view.getBigUint64(SC_RIP, true));
+    const image = new RegisterImage(memory.read(sc, 256), false);
+    readFxsave(machine, image.low(SC_FPSTATE) + image.high(SC_FPSTATE) * 2 ** 32);
+    for (const [i, n] of SIGCONTEXT_ORDER.entries()) image.takeRegister(8 * i, state, GPR[n]!);
+    unpackFlags(BigInt(image.low(SC_FLAGS)), (r, v) => state.set(r, v));
+    image.takeRegister(SC_RIP, state, state.registers.control.pc);
     return { mask, altStack };
   },
   readAction(memory: Memory, address: number) {

@@ -1,7 +1,9 @@
 // Signal frames: what an ABI pushes on the stack for a handler, and takes off again in rt_sigreturn.
 
+import type { Register } from '../../../isa/dsl/registers.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { Memory } from '../../engine/memory.ts';
+import type { State } from '../../engine/state.ts';
 import type { AltStack, SignalInfo, SignalSet } from '../task.ts';
 import { struct, type WordSize } from './layout.ts';
 import { SA_ONSTACK } from './signals.ts';
@@ -56,6 +58,57 @@ export const frameStack = (delivery: Delivery, sp: number): number => {
   const wanted = (action.flags & SA_ONSTACK) !== 0 && altStack.size > 0 && !onAltStack(altStack, sp);
   return wanted ? altStack.sp + altStack.size : sp;
 };
+
+/**
+ * The part of a frame that has the registers, beside the guest's memory: 64 bits each, in the guest's byte order. An access to memory
+ * looks up its page, and a bigint has to be made.
+ */
+export class RegisterImage {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #little: boolean;
+
+  constructor(bytes: Uint8Array, bigEndian: boolean) {
+    this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#little = !bigEndian;
+  }
+
+  put32(at: number, value: number): void {
+    this.#view.setUint32(at, value, this.#little);
+  }
+
+  put(at: number, low: number, high: number): void {
+    this.put32(at, this.#little ? low : high);
+    this.put32(at + 4, this.#little ? high : low);
+  }
+
+  putNumber(at: number, value: number): void {
+    this.put(at, value >>> 0, Math.floor(value / 2 ** 32) >>> 0);
+  }
+
+  /** An i32 or i64 register, with zeros above. */
+  putRegister(at: number, state: State, register: Register): void {
+    this.put(at, state.getLow(register), register.type === 'i32' ? 0 : state.getHigh(register));
+  }
+
+  get32(at: number): number {
+    return this.#view.getUint32(at, this.#little);
+  }
+
+  low(at: number): number {
+    return this.get32(this.#little ? at : at + 4);
+  }
+
+  high(at: number): number {
+    return this.get32(this.#little ? at + 4 : at);
+  }
+
+  /** Sets an i32 or i64 register. */
+  takeRegister(at: number, state: State, register: Register): void {
+    state.setHalves(register, this.low(at), this.high(at));
+  }
+}
 
 /** sigset_t is an array of unsigned longs, signal n being bit n-1 of the whole. */
 export function readSigset(memory: Memory, word: WordSize, address: number, bytes: number): SignalSet {

@@ -10,6 +10,7 @@ import { ERRNO } from './errno.ts';
 import {
   type Delivery,
   frameStack,
+  RegisterImage,
   readSigset,
   SIGINFO_SIZE,
   type SignalFrames,
@@ -101,23 +102,25 @@ function framesOf(word: WordSize, r: MipsRegisters): SignalFrames {
     const sp = state.getNumber(r.gpr[SP]!);
     const top = frameStack(delivery, sp - FPU_TRAMPOLINE);
     const frame = Math.floor((top - UCONTEXT - at.size) / at.frameAlign) * at.frameAlign;
-    memory.write(frame, new Uint8Array(UCONTEXT + at.size));
-    writeSiginfo(memory, word, true, frame + INFO, delivery.info);
-    const uc = frame + UCONTEXT;
-    STACK.set(memory, word, uc + at.stack, delivery.altStack);
-    memory.writeU64(uc + at.pc, BigInt(state.epc));
-    for (let i = 1; i < 32; i++) memory.writeU64(uc + at.regs + 8 * i, state.get(r.gpr[i]!));
+    const bytes = new Uint8Array(UCONTEXT + at.size);
+    const image = new RegisterImage(bytes.subarray(UCONTEXT), memory.bigEndian);
+    image.putNumber(at.pc, state.epc);
+    for (let i = 1; i < 32; i++) image.putRegister(at.regs + 8 * i, state, r.gpr[i]!);
     if (word === 8) {
-      for (let i = 0; i < 32; i++) memory.writeU64(uc + at.fpregs + 8 * i, state.get(r.fpr[i]!));
+      for (let i = 0; i < 32; i++) image.putRegister(at.fpregs + 8 * i, state, r.fpr[i]!);
     } else {
       // Status.FR is 0: the even registers hold the doubles.
       for (let i = 0; i < 32; i += 2)
-        memory.writeU64(uc + at.fpregs + 8 * i, state.get(r.fpr[i]!) | (state.get(r.fpr[i + 1]!) << 32n));
+        image.put(at.fpregs + 8 * i, state.getLow(r.fpr[i]!), state.getLow(r.fpr[i + 1]!));
     }
-    memory.writeU32(uc + at.fcr31, state.getNumber(r.fcr31));
-    memory.writeU32(uc + at.usedMath, word === 8 ? USED_FP | USED_FR1 : USED_FP);
-    memory.writeU64(uc + at.hi, state.get(r.hi));
-    memory.writeU64(uc + at.lo, state.get(r.lo));
+    image.put32(at.fcr31, state.getNumber(r.fcr31));
+    image.put32(at.usedMath, word === 8 ? USED_FP | USED_FR1 : USED_FP);
+    image.putRegister(at.hi, state, r.hi);
+    image.putRegister(at.lo, state, r.lo);
+    memory.write(frame, bytes);
+    writeSiginfo(memory, word, true, frame + INFO, delivery.info);
+    const uc = frame + UCONTEXT;
+    STACK.set(memory, word, uc + at.stack, delivery.altStack);
     writeSigset(memory, word, uc + at.mask, SET_SIZE, delivery.mask);
     state.setNumber(r.gpr[A0]!, delivery.info.signal);
     state.setNumber(r.gpr[A0 + 1]!, frame + INFO);
@@ -135,23 +138,18 @@ function framesOf(word: WordSize, r: MipsRegisters): SignalFrames {
       const uc = state.getNumber(r.gpr[SP]!) + UCONTEXT;
       const mask = readSigset(memory, word, uc + at.mask, SET_SIZE);
       const altStack = readStack(memory, uc + at.stack);
-      const image = memory.read(uc, at.size);
-      const view = new DataView(image.buffer);
-      const little = !memory.bigEndian;
-      const u64 = (offset: number): bigint => view.getBigUint64(offset, little);
-      for (let i = 1; i < 32; i++) state.set(r.gpr[i]!, u64(at.regs + 8 * i));
-      state.set(r.hi, u64(at.hi));
-      state.set(r.lo, u64(at.lo));
-      if (view.getUint32(at.usedMath, little) !== 0) {
+      const image = new RegisterImage(memory.read(uc, at.size), memory.bigEndian);
+      for (let i = 1; i < 32; i++) image.takeRegister(at.regs + 8 * i, state, r.gpr[i]!);
+      image.takeRegister(at.hi, state, r.hi);
+      image.takeRegister(at.lo, state, r.lo);
+      if (image.get32(at.usedMath) !== 0) {
         for (let i = 0; i < 32; i += word === 8 ? 1 : 2) {
-          const value = u64(at.fpregs + 8 * i);
-          state.set(r.fpr[i]!, value);
-          if (word === 4) state.set(r.fpr[i + 1]!, value >> 32n);
+          image.takeRegister(at.fpregs + 8 * i, state, r.fpr[i]!);
+          if (word === 4) state.setNumber(r.fpr[i + 1]!, image.high(at.fpregs + 8 * i));
         }
-        state.setNumber(r.fcr31, view.getUint32(at.fcr31, little) & FCSR_WRITABLE);
+        state.setNumber(r.fcr31, image.get32(at.fcr31) & FCSR_WRITABLE);
       }
-      const pc = u64(at.pc);
-      state.jump(Number(word === 4 ? BigInt.asUintN(32, pc) : pc));
+      state.jump(image.low(at.pc) + (word === 4 ? 0 : image.high(at.pc) * 2 ** 32));
       return { mask, altStack };
     },
     readAction(memory, address) {
