@@ -50,8 +50,6 @@ export interface Extent {
   readonly end: number;
 }
 
-/** Where a function is larger than this, what lies further is left to the evaluator. Instructions. */
-const MAX_INSTRUCTIONS = 6000;
 /** Blocks are cut here, so that a budget that ends among them leaves the evaluator little to do. */
 const MAX_BLOCK = 240;
 
@@ -81,6 +79,8 @@ export interface BlockRules {
   readonly whole: boolean;
   /** Where the unit ends, besides the end of its extent: control goes on in another. */
   readonly ends: (pc: number) => boolean;
+  /** Instructions after which the unit takes no more: what lies further is left to the evaluator. */
+  readonly most: number;
 }
 
 /** Whether a branch may skip its slot (branch-likely). */
@@ -170,10 +170,10 @@ export function findBlocks(
   for (let from = work.pop(); from !== undefined; from = work.pop()) {
     let pc = from;
     while (inside(pc) && !found.has(pc)) {
-      const here = found.size < MAX_INSTRUCTIONS ? look(code, folds, pc, rules) : undefined;
+      const here = found.size < rules.most ? look(code, folds, pc, rules) : undefined;
       found.set(pc, here);
       if (here === undefined) {
-        const left = found.size < MAX_INSTRUCTIONS ? decodeAt(code, pc) : undefined;
+        const left = found.size < rules.most ? decodeAt(code, pc) : undefined;
         if (left?.call === true) {
           const next = pc + left.length + 4;
           resumes.push(next);

@@ -83,8 +83,8 @@ class JitCompiler implements Compiler {
   readonly #entries: Entries;
   readonly #planner: Planner;
   readonly #visits: VisitCounts;
-  /** Where the evaluator took over, in a run that began with the code of others. */
-  readonly #resumed = new Set<number>();
+  /** Where the evaluator took over, in a run that began with the code of others, and how often. */
+  readonly #resumed = new Map<number, number>();
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -259,7 +259,7 @@ class JitCompiler implements Compiler {
 
   /** Notes that the evaluator takes over at `pc`. */
   #resumes(pc: number): void {
-    if (this.stats.restored > 0 && this.#resumed.size < MOST_BRIDGES) this.#resumed.add(pc);
+    if (this.stats.restored > 0) this.#resumed.set(pc, (this.#resumed.get(pc) ?? 0) + 1);
   }
 
   watch(watched: Watched): boolean {
@@ -346,7 +346,7 @@ class JitCompiler implements Compiler {
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     this.#makeFast(until(restShare), restVisits);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
-    this.#compileBridges();
+    this.#compileBridges(until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     if (!this.#news && !this.#modules.unoptimised()) return;
     const inUse = this.#entries.slots().add(this.#settler);
@@ -377,15 +377,24 @@ class JitCompiler implements Compiler {
    * Compiles the ways from where the evaluator took over, in the middle of what is compiled, to the next entries: where a thread was left
    * at the end of its quantum, where a signal's handler returns to, places in runtime.duffzero that are called. The next run of the
    * program comes by the same places. They are units of their own, because entries there would cost the functions more than they save.
+   * Those that were come by most often are first, `until` it is so late.
    */
-  #compileBridges(): void {
-    const plans: Plan[] = [];
-    for (const pc of this.#resumed) {
+  #compileBridges(until: number): void {
+    let plans: Plan[] = [];
+    let size = 0;
+    const resumed = [...this.#resumed].sort(([, a], [, b]) => b - a);
+    this.#resumed.clear();
+    for (const [pc] of resumed.slice(0, MOST_BRIDGES)) {
       if (this.#entries.has(pc)) continue;
       const made = this.#planner.bridge(pc);
-      if (made !== undefined) plans.push(made);
+      if (made === undefined) continue;
+      plans.push(made);
+      size += made.instructions;
+      if (size < this.#policy.batchInstructions) continue;
+      if (!this.#build(plans) || hostMilliseconds() > until) return;
+      plans = [];
+      size = 0;
     }
-    this.#resumed.clear();
     this.#build(plans);
   }
 

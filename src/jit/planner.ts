@@ -49,6 +49,10 @@ interface Given {
   readonly entries: Entries;
 }
 
+/** Instructions of a unit. What a bridge does not reach the evaluator takes over again, and the next run has another bridge from there. */
+const MOST_OF_FUNCTION = 6000;
+const MOST_OF_BRIDGE = 50;
+
 export class Planner {
   readonly #given: Given;
   /** By start. */
@@ -86,7 +90,7 @@ export class Planner {
     const { also } = function_;
     const prunes = function_.compiled < policy.prunings;
     const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = this.#blocks([start, ...also, ...pcs], extent, cold, () => false);
+    const { blocks, resumes } = this.#blocks([start, ...also, ...pcs], extent, cold, () => false, MOST_OF_FUNCTION);
     if (blocks.length > policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
     function_.compiled++;
@@ -101,6 +105,7 @@ export class Planner {
       this.extentOf(pc).extent,
       (at) => this.#isCold(at),
       (at) => entries.has(at),
+      MOST_OF_BRIDGE,
     );
     if (blocks.length > policy.maxBlocks || !blocks.some((b) => b.pc === pc && b.count > 0)) return undefined;
     return plan(pc, [], [], blocks, resumes);
@@ -111,6 +116,7 @@ export class Planner {
     extent: Extent,
     cold: (pc: number) => boolean,
     ends: (pc: number) => boolean,
+    most: number,
   ): Blocks {
     const { parts, usages, watch } = this.#given;
     const { stopInCallSlots: leaveCalls, counts: whole } = watch;
@@ -119,6 +125,7 @@ export class Planner {
       leaveCalls,
       whole,
       ends,
+      most,
     };
     return findBlocks(parts.code, usages.folds, starts, extent, rules, cold);
   }

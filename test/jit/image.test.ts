@@ -105,6 +105,27 @@ it('the places at which an earlier run was left in the middle of the code are en
   expect(enters.slice(1)).toEqual([1 + 20, 1 + 3 * 20]);
 });
 
+it('a long way from the middle of the code is gone part by part, a run after the other', () => {
+  const store = new Kept();
+  // inc eax, 200 times; jmp to the first
+  const loop = [...Array.from({ length: 200 }, () => [0xff, 0xc0]).flat(), 0xe9, ...[0x6b, 0xfe, 0xff, 0xff]];
+  const made = [1, 2, 3].map(() => {
+    const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
+    machine.run(1000);
+    for (let i = 0; i < 20; i++) {
+      machine.run(20);
+      machine.run(181);
+    }
+    const { units, instructions } = stats();
+    machine.keepCode();
+    return { units: stats().units - units, instructions: stats().instructions - instructions };
+  });
+  for (const { units, instructions } of made.slice(1)) {
+    expect(units).toBeGreaterThan(0);
+    expect(instructions).toBeLessThanOrEqual(50 * units);
+  }
+});
+
 describe('code of another run', () => {
   const bytes = loadFixture('hello', 'amd64', RELEASE);
   const other = loadFixture('calls', 'amd64', RELEASE);
