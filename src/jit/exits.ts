@@ -28,8 +28,6 @@ export interface ExitImage {
   readonly kinds: Uint8Array;
 }
 
-const NOT_WATCHED: WatchedExit = { block: undefined, told: false };
-
 export class Exits {
   #pcs = new Float64Array(1024);
   #undone = new Int32Array(1024);
@@ -38,7 +36,7 @@ export class Exits {
   readonly #watched = new Map<number, WatchedExit>();
 
   /** A number for leaving at `pc`, so many of the instructions that were counted not being executed. */
-  add(kind: ExitKind, pc: number, undone: number, watched = NOT_WATCHED): number {
+  add(kind: ExitKind, pc: number, undone: number, watched: WatchedExit): number {
     if (this.#length === this.#pcs.length) this.#grow();
     const number = this.#length++;
     this.#pcs[number] = pc;

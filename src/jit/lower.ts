@@ -127,8 +127,8 @@ export class Lowering {
   }
 
   /**
-   * Emits an instruction, but for its system call, and its branch, whose operands are to be pushed by `push` or put aside by `capture` before the next
-   * instruction.
+   * Emits an instruction, but for its system call and its branch, whose operands are to be pushed by `push` or put aside by `capture`
+   * before the next instruction.
    */
   instruction({ list, needed, constants }: Emitted, members?: Members): BranchValues | undefined {
     this.#list = list;
