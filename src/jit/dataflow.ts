@@ -2,7 +2,7 @@
 
 import type { Instruction } from '../engine/decode.ts';
 import { type Block, endsInCall, isSwitched, skipsSlot } from './blocks.ts';
-import { type Plan, successorsOf } from './plan.ts';
+import { isHead, type Plan, successorsOf } from './plan.ts';
 import { RegisterSet, type Usage, type Usages } from './usage.ts';
 
 /** An instruction in a block. */
@@ -111,10 +111,9 @@ export class DataFlow {
     const work = blocks.map((_, i) => i);
     for (let i = work.pop(); i !== undefined; i = work.pop()) {
       queued[i] = 0;
-      const block = blocks[i]!;
       const live = this.#liveAfter(i);
       this.#backward(i, live, undefined);
-      if (block.count > 0) this.#addStored(this.dirty[i]!, live);
+      if (this.#leavesFirst(i)) this.#addStored(this.dirty[i]!, live);
       if (!this.live[i]!.addAll(live)) continue;
       for (const p of predecessors[i]!) {
         if (queued[p] === 1) continue;
@@ -168,10 +167,11 @@ export class DataFlow {
     if (stub >= 0) live.addAll(this.stubSet(stub));
   }
 
-  /** What may differ from the state block at a block's end. */
-  #dirtyAtEnd(i: number): RegisterSet {
+  /** What may differ from the state block at a block's end; with `skipped`, where the last branch has skipped its slot. */
+  #dirtyAtEnd(i: number, skipped = false): RegisterSet {
     const dirty = this.dirty[i]!.copy();
-    for (const { usage } of this.#sequence(this.#plan.blocks[i]!)) this.applyDirt(dirty, usage);
+    for (const { usage, maySkip } of this.#sequence(this.#plan.blocks[i]!))
+      if (!skipped || !maySkip) this.applyDirt(dirty, usage);
     return dirty;
   }
 
@@ -189,6 +189,11 @@ export class DataFlow {
     return live;
   }
 
+  /** Whether the unit may be left at a block's beginning, for want of budget. At a loop's head that was asked on the way to it. */
+  #leavesFirst(i: number): boolean {
+    return this.#plan.blocks[i]!.count > 0 && !isHead(this.#plan, i);
+  }
+
   /** What is stored where control leaves the unit behind a block. */
   #storedAfter(i: number): RegisterSet {
     const block = this.#plan.blocks[i]!;
@@ -202,6 +207,11 @@ export class DataFlow {
       (flow.kind === 'branch' && flow.target === undefined)
     )
       stored.addAll(dirty);
+    if (!endsInCall(block) && this.#blockSuccessors(block).some((next) => isHead(this.#plan, next))) {
+      this.#addStored(dirty, stored);
+      // Where the slot is not executed, what it sets is not dirty.
+      if (this.#sequence(block).at(-1)?.maySkip === true) this.#addStored(this.#dirtyAtEnd(i, true), stored);
+    }
     return stored;
   }
 
@@ -209,7 +219,7 @@ export class DataFlow {
   reads(i: number): RegisterSet {
     const reads = this.#storedAfter(i);
     this.#backward(i, this.#liveAfter(i), undefined, reads);
-    if (this.#plan.blocks[i]!.count > 0) this.#addStored(this.dirty[i]!, reads);
+    if (this.#leavesFirst(i)) this.#addStored(this.dirty[i]!, reads);
     return reads;
   }
 

@@ -175,6 +175,9 @@ export function parentsFirst(parents: Int32Array): number[] {
   return [...order];
 }
 
+/** Whether a block is the head of a loop: who goes there asks for the budget, instead of the block itself. */
+export const isHead = (p: Plan, i: number): boolean => p.base.analysis.loops.has(i + 1);
+
 /** Instructions for which a budget is asked at once, beside a first block's own: the evaluator executes them where it does not suffice. */
 const MOST_AHEAD = 48;
 

@@ -16,7 +16,7 @@ import { EXIT, type ExitKind } from './exits.ts';
 import { type Emitted, type Grouped, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
-import { budgetsOf, buildGraphs, type Graphs, type Plan, parentsOf, ROOT, START_ENTRY } from './plan.ts';
+import { budgetsOf, buildGraphs, type Graphs, isHead, type Plan, parentsOf, ROOT, START_ENTRY } from './plan.ts';
 import { Registers } from './registers.ts';
 import { Residence } from './residence.ts';
 import { Shape } from './shape.ts';
@@ -25,6 +25,8 @@ import { RegisterSet, type Usages } from './usage.ts';
 import type { Visits } from './visits.ts';
 import { type Body, Code, I32, I64, type Label, OP, VOID } from './wasm.ts';
 import type { Watch } from './watch.ts';
+
+const NOTHING_DIRTY = new RegisterSet();
 
 export class Unit implements Surroundings {
   readonly code = new Code(3);
@@ -176,6 +178,7 @@ export class Unit implements Surroundings {
     const stub = graphs.stubs.get(node);
     if (stub !== undefined) {
       this.registers.load(this.#residence.expected(stub - 1));
+      this.#beforeHead(stub - 1, NOTHING_DIRTY);
       code.i32(0);
       code.set(ENTRY);
       shape.go(node, graphs.nodeOf[stub]!);
@@ -237,15 +240,7 @@ export class Unit implements Surroundings {
     const { code } = this;
     if (block.count > 0) {
       const ahead = this.#budgets[i]!;
-      if (ahead > 0) {
-        code.get(LEFT_BUDGET);
-        code.i32(ahead);
-        code.op(OP.i32_lt_s);
-        code.if(VOID, false);
-        this.#executed = block.count;
-        this.#leaveAt(EXIT.evaluator, block.pc, block.count, false);
-        code.end();
-      }
+      if (ahead > 0 && !isHead(this.#plan, i)) this.#askForBudget(i, this.#dirtyNow);
       code.get(LEFT_BUDGET);
       code.i32(block.count);
       code.op(OP.i32_sub);
@@ -279,6 +274,29 @@ export class Unit implements Surroundings {
       if (block.flow.cold) this.#returnTo(block.flow.at);
       else this.#leaveAt(EXIT.evaluator, block.flow.at, executed, false);
     } else if (block.flow.kind === 'syscall') this.#leaveAt(EXIT.syscall, block.flow.next, executed, false);
+  }
+
+  /** Leaves with the address of a block, nothing of which is executed, where the budget does not suffice for what it asks for. */
+  #askForBudget(i: number, dirty: RegisterSet): void {
+    const { code } = this;
+    const block = this.#plan.blocks[i]!;
+    code.get(LEFT_BUDGET);
+    code.i32(this.#budgets[i]!);
+    code.op(OP.i32_lt_s);
+    code.if(VOID, false);
+    code.i32(0);
+    code.i32(this.#links.exit(EXIT.evaluator, block.pc, block, block.count, false));
+    code.memory(OP.i32_store, LEFT_FLAG);
+    code.br(this.#stubLabel(dirty));
+    code.end();
+  }
+
+  /**
+   * On the way to a loop's head, asks for its budget. Asked there, all that is dirty would be wanted in it, where V8 has it from two
+   * sides: what a turn has just computed would wait in memory for the next one.
+   */
+  #beforeHead(i: number, dirty: RegisterSet): void {
+    if (isHead(this.#plan, i) && this.#budgets[i]! > 0) this.#askForBudget(i, dirty);
   }
 
   /** Begins a block; what is emitted for the second time looks its pages up for itself. */
@@ -477,8 +495,8 @@ export class Unit implements Surroundings {
   }
 
   /** Label of what stores what is dirty, out of line, and returns. */
-  #stubLabel(): Label {
-    const stub = this.#flow.stubFor(this.#dirtyNow);
+  #stubLabel(dirty = this.#dirtyNow): Label {
+    const stub = this.#flow.stubFor(dirty);
     if (stub < 0) return this.#leaveClean;
     const label = this.#stubs[stub];
     if (label === undefined) throw new Error('an exit that the data flow does not know');
@@ -498,6 +516,7 @@ export class Unit implements Surroundings {
     const i = this.#index.get(pc);
     if (i !== undefined) {
       this.registers.load(this.#residence.between(this.#number, i));
+      this.#beforeHead(i, this.#dirtyNow);
       go(pc);
       return;
     }
@@ -511,6 +530,7 @@ export class Unit implements Surroundings {
     if (i === undefined) return undefined;
     return () => {
       this.registers.load(this.#residence.expected(i));
+      this.#beforeHead(i, NOTHING_DIRTY);
       go(next);
     };
   }
