@@ -380,10 +380,11 @@ class JitCompiler implements Compiler {
    * Those that were come by most often are first, `until` it is so late.
    */
   #compileBridges(until: number): void {
-    let plans: Plan[] = [];
-    let size = 0;
     const resumed = [...this.#resumed].sort(([, a], [, b]) => b - a);
     this.#resumed.clear();
+    if (this.#held > this.#policy.cacheInstructions) return;
+    let plans: Plan[] = [];
+    let size = 0;
     for (const [pc] of resumed.slice(0, MOST_BRIDGES)) {
       if (this.#entries.has(pc)) continue;
       const made = this.#planner.bridge(pc);

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
-import { bareMachine } from '../support/bare-machine.ts';
+import { bareMachine, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 
 const CODE = 0x100000;
@@ -34,8 +34,7 @@ test.each(['mipsle', 'mips64le'].flatMap((goarch) => Object.keys(CASES).map((nam
   (goarch, name) => {
     // Behind the case: v0 += 1 where the branch is not taken; then back to the first, until the budget is used up.
     const body = [...CASES[name]!, addiu(V0, V0, 1)];
-    const code = [...body, (0x04 << 26) | (0x10000 - body.length - 1), NOP];
-    const bytes = code.flatMap((word) => [0, 8, 16, 24].map((by) => (word >>> by) & 0xff));
+    const bytes = words(...body, (0x04 << 26) | (0x10000 - body.length - 1), NOP);
     const isa = isaFor(goarch as 'mipsle');
     const compiled = bareMachine(isa, CODE, bytes, [], { policy: { visits: 0 } });
     const evaluated = bareMachine(isa, CODE, bytes, [], undefined);

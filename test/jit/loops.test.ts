@@ -2,14 +2,10 @@
 
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
-import { bareMachine } from '../support/bare-machine.ts';
+import { bareMachine, FORMS, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 
 const CODE = 0x100000;
-
-/** Little-endian words. */
-const words = (...list: readonly number[]): number[] =>
-  list.flatMap((w) => [0, 8, 16, 24].map((by) => (w >>> by) & 0xff));
 
 const LOOPS = {
   // inc rcx; inc rdx; cmp dl, 5; jne to the second; sub rdx, 3; cmp rcx, 7; jne to the first; xor ecx, ecx; jmp to the first
@@ -21,20 +17,15 @@ const LOOPS = {
     ],
   },
   // addiu v0, v0, 1; andi t0, v0, 1; bnel t0, zero, to the last but one; addiu v1, v1, 1 (its slot, which alone sets v1);
-  // addiu a1, a1, 1; andi at, a1, 3; bne at, zero, two back; nop; b to the first; nop; jr ra, which is the first; nop
+  // addiu a1, a1, 1; andi at, a1, 3; bne at, zero, two back; nop; jr ra, which is the first; nop
   'mips64le: one behind a branch that may skip its slot': {
     goarch: 'mips64le',
     code: words(
-      ...[0x24420001, 0x30480001, 0x55000007, 0x24630001],
-      ...[0x24a50001, 0x30a10003, 0x1420fffd, 0x00000000, 0x1000fff7, 0x00000000, 0x03e00008, 0x00000000],
+      ...[0x24420001, 0x30480001, 0x55000005, 0x24630001],
+      ...[0x24a50001, 0x30a10003, 0x1420fffd, 0x00000000, 0x03e00008, 0x00000000],
     ),
   },
 } as const;
-
-const FORMS = [
-  ['fast', 0],
-  ['short', 1 << 20],
-] as const;
 
 test.each(
   (Object.keys(LOOPS) as (keyof typeof LOOPS)[]).flatMap((name) =>
@@ -45,8 +36,13 @@ test.each(
   const isa = isaFor(goarch);
   const compiled = bareMachine(isa, CODE, code, [], { policy: { visits } });
   const evaluated = bareMachine(isa, CODE, code, [], undefined);
-  if (goarch === 'mips64le')
-    for (const { machine } of [compiled, evaluated]) machine.state.set(machine.state.register('R31'), BigInt(CODE));
+  if (goarch === 'mips64le') {
+    for (const { state } of [compiled.machine, evaluated.machine]) {
+      state.set(state.register('R31'), BigInt(CODE));
+      // The inner loop first: what was never executed is not compiled along.
+      state.set(state.register('R2'), 1n);
+    }
+  }
   for (let turn = 0; turn < 400; turn++) {
     // Long ones for the compiler, and every short one in turn.
     const budget = turn % 3 === 0 ? 500 : 1 + (turn % 67);

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import { PAGE_SIZE, TLB, TLB_ENTRIES, TLB_ENTRY, TLB_READ } from '../../src/engine/layout.ts';
 import { PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
-import { bareMachine } from '../support/bare-machine.ts';
+import { bareMachine, FORMS } from '../support/bare-machine.ts';
 
 const CODE = 0x100000;
 const ONE = 0x200000;
@@ -17,11 +17,6 @@ function looping(visits: number): ReturnType<typeof bareMachine> {
   const data = [ONE, OTHER].map((at) => ({ at, size: 4096, protection: PROT_READ | PROT_WRITE }));
   return bareMachine(isaFor('amd64'), CODE, LOOP, data, { policy: { visits } });
 }
-
-const FORMS = [
-  ['fast', 0],
-  ['short', 1 << 20],
-] as const;
 
 test.each(FORMS)('%s', (_how, visits) => {
   const { machine, stats } = looping(visits);

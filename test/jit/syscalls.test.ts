@@ -3,14 +3,10 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import type { Stop } from '../../src/engine/machine.ts';
-import { bareMachine } from '../support/bare-machine.ts';
+import { bareMachine, FORMS, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 
 const CODE = 0x100000;
-
-/** Little-endian words. */
-const words = (...list: readonly number[]): number[] =>
-  list.flatMap((w) => [0, 8, 16, 24].map((by) => (w >>> by) & 0xff));
 
 const LOOPS = {
   // add eax, 0x7fffffff; syscall; jmp to the first: RCX and R11 are where it returns to, and the flags
@@ -20,10 +16,6 @@ const LOOPS = {
   mips64le: words(0x24420001, 0x0000000c, 0x1000fffd, 0x24630002),
 } as const;
 
-const FORMS = [
-  ['fast', 0],
-  ['short', 1 << 20],
-] as const;
 const GOARCHES = ['amd64', 'mipsle', 'mips64le'] as const;
 
 test.each(GOARCHES.flatMap((goarch) => FORMS.map(([how, visits]) => [goarch, how, visits] as const)))(

@@ -12,6 +12,16 @@ export interface Pages {
   readonly protection: number;
 }
 
+/** How code is compiled, and the visits by policy for that: fast from the beginning, or short as long as a test runs. */
+export const FORMS = [
+  ['fast', 0],
+  ['short', 1 << 20],
+] as const;
+
+/** The bytes of little-endian words. */
+export const words = (...list: readonly number[]): number[] =>
+  list.flatMap((w) => [0, 8, 16, 24].map((by) => (w >>> by) & 0xff));
+
 /** What is compiled at its second arrival, and soon at that. */
 const AT_ONCE: NonNullable<CompilerOptions['policy']> = { threshold: 1, urgent: 1, warmUp: 0 };
 
