@@ -284,10 +284,7 @@ export class Unit implements Surroundings {
     code.i32(this.#budgets[i]!);
     code.op(OP.i32_lt_s);
     code.if(VOID, false);
-    code.i32(0);
-    code.i32(this.#links.exit(EXIT.evaluator, block.pc, block, block.count, false));
-    code.memory(OP.i32_store, LEFT_FLAG);
-    code.br(this.#stubLabel(dirty));
+    this.#leaveBy(this.#links.exit(EXIT.evaluator, block.pc, block, block.count, false), dirty);
     code.end();
   }
 
@@ -473,12 +470,16 @@ export class Unit implements Surroundings {
 
   /** Leaves with `pc`, of this block's instructions `executed` being done. */
   #leaveAt(kind: ExitKind, pc: number, executed: number, told: boolean): void {
-    const { code } = this;
     this.#storePending();
+    this.#leaveBy(this.#links.exit(kind, pc, this.#block, executed, told), this.#dirtyNow);
+  }
+
+  #leaveBy(exit: number, dirty: RegisterSet): void {
+    const { code } = this;
     code.i32(0);
-    code.i32(this.#links.exit(kind, pc, this.#block, executed, told));
+    code.i32(exit);
     code.memory(OP.i32_store, LEFT_FLAG);
-    code.br(this.#stubLabel());
+    code.br(this.#stubLabel(dirty));
   }
 
   /** Within a delay slot, stores where its branch leads. */
