@@ -98,7 +98,7 @@ const neg = (x: Exec): void => {
   );
 };
 
-export const ARITH = family('arith', [
+export const ARITH = family('arith', () => [
   ...ninefold('ADD', 0, add),
   ...ninefold('ADC', 2, adc),
   ...ninefold('SBB', 3, sbb),

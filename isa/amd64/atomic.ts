@@ -59,7 +59,7 @@ const cmpxchg8b = (x: Exec): void => {
   setFlags(x, { zf: equal });
 };
 
-export const ATOMIC = family('atomic', [
+export const ATOMIC = family('atomic', () => [
   clause('XADD r/m8, r8', '0F C0 /r LOCK', xadd),
   clause('XADD r/mv, rv', '0F C1 /r LOCK', xadd),
   clause('CMPXCHG r/m8, r8', '0F B0 /r LOCK', cmpxchg),

@@ -59,7 +59,7 @@ const scan =
     setFlags(x, { zf: zero, cf: clear, of: clear, sf: clear, af: clear, pf });
   };
 
-export const BITS = family('bits', [
+export const BITS = family('bits', () => [
   ...forms('BT', 'A3', 4, '', undefined),
   ...forms('BTS', 'AB', 5, ' LOCK', (x, v, mask) => x.e.or(v, mask)),
   ...forms('BTR', 'B3', 6, ' LOCK', (x, v, mask) => x.e.and(v, x.e.not(mask))),

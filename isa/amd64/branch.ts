@@ -41,7 +41,7 @@ const loop =
     e.branchIf(go, target);
   };
 
-export const BRANCH = family('branch', [
+export const BRANCH = family('branch', () => [
   clause('Jcc rel8', '70+cc cb f64', jcc),
   clause('Jcc rel32', '0F 80+cc cd f64', jcc),
   clause('JRCXZ rel8', 'E3 cb f64', (x) => x.e.branchIf(x.isZero(counter(x)), x.read(0))),

@@ -18,28 +18,13 @@ export interface Clause extends ClauseInfo {
 /** A row that its family is to name. */
 export type Row = (family: string) => Clause;
 
-/** `form` is the manual's instruction column, `pattern` its opcode column (pattern.ts has the grammar): read when they are wanted. */
+/** `form` is the manual's instruction column, `pattern` its opcode column (pattern.ts has the grammar). */
 export const clause = (form: string, pattern: string, effect: (x: Exec) => void): Row => {
-  const read = lazy(() => {
-    const { mnemonic, operands } = parseForm(form);
-    return { mnemonic, operands, encoding: parsePattern(pattern, operands) };
-  });
-  return (family) => ({
-    name: `${form} (${pattern})`,
-    family,
-    pattern,
-    effect,
-    get mnemonic() {
-      return read().mnemonic;
-    },
-    get operands() {
-      return read().operands;
-    },
-    get encoding() {
-      return read().encoding;
-    },
-  });
+  const { mnemonic, operands } = parseForm(form);
+  const encoding = parsePattern(pattern, operands);
+  return (family) => ({ name: `${form} (${pattern})`, family, pattern, mnemonic, operands, encoding, effect });
 };
 
-/** The rows of one file, under its name. */
-export const family = (name: string, rows: readonly Row[]): readonly Clause[] => rows.map((row) => row(name));
+/** The rows of one file, under its name, made when they are wanted. */
+export const family = (name: string, rows: () => readonly Row[]): (() => readonly Clause[]) =>
+  lazy(() => rows().map((row) => row(name)));

@@ -18,7 +18,7 @@ const not = (x: Exec): void => x.write(0, x.not(x.read(0)));
 
 const test = (x: Exec): void => putFlags(x, 'logic', logicFlags, x.e.and(x.read(0), x.read(1)));
 
-export const LOGIC = family('logic', [
+export const LOGIC = family('logic', () => [
   ...ninefold(
     'OR',
     1,

@@ -67,7 +67,7 @@ const xlat = (x: Exec): void => {
   x.setGpr(RAX, 8, x.load(8, x.linear(x.truncateAddress(e.add(e.get(GPR[RBX]!), index)))));
 };
 
-export const MOV = family('mov', [
+export const MOV = family('mov', () => [
   clause('MOV r/m8, r8', '88 /r', mov),
   clause('MOV r/mv, rv', '89 /r', mov),
   clause('MOV r8, r/m8', '8A /r', mov),

@@ -132,7 +132,7 @@ const idiv64 = (x: Exec): void => {
   writePair(x, negateWhere(negative, absQuotient), negateWhere(negativeDividend, remainder));
 };
 
-export const MULDIV = family('muldiv', [
+export const MULDIV = family('muldiv', () => [
   clause('MUL r/m8', 'F6 /4', multiply(false)),
   clause('MUL r/mv', 'F7 /4', multiply(false)),
   clause('IMUL r/m8', 'F6 /5', multiply(true)),

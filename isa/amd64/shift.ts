@@ -219,7 +219,7 @@ const doubleWide = (x: Exec, a: Value, b: Value, n: Value, left: boolean): { res
     : { result: e.or(e.shr(a, c), e.shl(b, back)), cf: x.bit(e.shr(a, before), 0) };
 };
 
-export const SHIFT = family('shift', [
+export const SHIFT = family('shift', () => [
   ...forms('ROL', 0, effect(rol)),
   ...forms('ROR', 1, effect(ror)),
   ...forms('RCL', 2, effect(rcl, carryCount)),

@@ -71,7 +71,7 @@ const twoDown = (convert: (x: Exec, value: Value) => Value) => (x: Exec) => {
   x.write(0, fromLanes(x, [...results, zero, zero]));
 };
 
-export const SSE_CONVERT = family('sse-convert', [
+export const SSE_CONVERT = family('sse-convert', () => [
   clause('CVTPS2PD xmm, xmm/m64', 'NP 0F 5A /r', twoUp(widen)),
   clause('CVTPD2PS xmm, xmm/m128', '66 0F 5A /r', twoDown(narrow)),
   clause('CVTSS2SD xmm, xmm/m32', 'F3 0F 5A /r', scalarToScalar(widen)),

@@ -159,7 +159,7 @@ const shufpd = (x: Exec): void => {
   x.write(0, shuffle(x, x.read(0), x.read(1), 8, [imm & 1, 2 + ((imm >> 1) & 1)]));
 };
 
-export const SSE_FLOAT = family('sse-float', [
+export const SSE_FLOAT = family('sse-float', () => [
   ...binary('ADD', '58', ALL, arithmetic('fadd')),
   ...binary('SUB', '5C', ALL, arithmetic('fsub')),
   ...binary('MUL', '59', ALL, arithmetic('fmul')),

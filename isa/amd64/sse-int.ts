@@ -70,7 +70,7 @@ const pinsrw = (x: Exec): void => {
   x.write(0, x.e.vector('i16x8.replace_lane', [x.read(0), word], [immediateByte(x) & 7]));
 };
 
-export const SSE_INT = family('sse-int', [
+export const SSE_INT = family('sse-int', () => [
   direct('PADDB', 'FC', 'i8x16.add'),
   direct('PADDW', 'FD', 'i16x8.add'),
   direct('PADDD', 'FE', 'i32x4.add'),

@@ -66,7 +66,7 @@ const ldmxcsr = (x: Exec): void => {
   e.set(MXCSR, value);
 };
 
-export const SSE_MOVE = family('sse-move', [
+export const SSE_MOVE = family('sse-move', () => [
   clause('MOVAPS xmm, xmm/m128', 'NP 0F 28 /r', move),
   clause('MOVAPS xmm/m128, xmm', 'NP 0F 29 /r', move),
   clause('MOVAPD xmm, xmm/m128', '66 0F 28 /r', move),

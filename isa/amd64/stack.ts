@@ -91,7 +91,7 @@ const leave = (x: Exec): void => {
 /** FS and GS hold null selectors in a Linux process; their bases have nothing to do with them. */
 const pushNull = (x: Exec): void => push(x, x.i.width, x.e.const(x.i.width === 64 ? 'i64' : 'i32', 0));
 
-export const STACK = family('stack', [
+export const STACK = family('stack', () => [
   clause('PUSH rv', '50+r o64', (x) => push(x, x.size, x.read(0))),
   clause('PUSH r/mv', 'FF /6 o64', (x) => push(x, x.size, x.read(0))),
   clause('PUSH simm8', '6A ib o64', pushImmediate),

@@ -119,7 +119,7 @@ const forms = (
   clause(`${name}W/${name}D/${name}Q`, `${opcode} ${repeat}`, (x) => effect(new Iteration(x, x.i.width))),
 ];
 
-export const STRING = family('string', [
+export const STRING = family('string', () => [
   ...forms('MOVS', 'A4', 'A5', 'REP', movs),
   ...forms('CMPS', 'A6', 'A7', 'REPcc', cmps),
   ...forms('STOS', 'AA', 'AB', 'REP', stos),

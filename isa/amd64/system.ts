@@ -89,7 +89,7 @@ const nothing = (): void => {};
 
 const privileged = (x: Exec): void => x.e.trap('privileged');
 
-export const SYSTEM = family('system', [
+export const SYSTEM = family('system', () => [
   clause('CMC', 'F5', (x) => setFlags(x, { cf: x.isZero(x.e.get(CF)) })),
   clause('CLC', 'F8', setFlagTo(CF, 0)),
   clause('STC', 'F9', setFlagTo(CF, 1)),

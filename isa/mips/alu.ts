@@ -1,6 +1,7 @@
 // Integer arithmetic, logic, shifts, conditional moves and bit fields (MIPS64 vol. II, release 2).
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -38,7 +39,7 @@ function insertField(m: Machine, into: Value, value: Value, position: number, si
   return e.or(e.and(into, e.not(e.const(type, mask))), placed);
 }
 
-export const ALU: readonly Insn[] = [
+export const ALU = lazy((): readonly Insn[] => [
   // Arithmetic
   insn('add rd,rs,rt', '000000 rs rt rd 00000 100000', (m, { rd, rs, rt }) =>
     m.setLow(rd, m.addTrapping(m.low(rs), m.low(rt))),
@@ -328,4 +329,4 @@ export const ALU: readonly Insn[] = [
     (m, { rd, rt }) => m.set(rd, m.e.binary('rotr', swapHalves(m, m.gpr(rt)), m.i64(32))),
     { width: 64 },
   ),
-];
+]);

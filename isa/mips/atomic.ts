@@ -4,6 +4,7 @@
 // nothing can come between but an interrupt or a context switch, and there the kernel personality clears LLbit as ERET does.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -23,7 +24,7 @@ function storeConditional(m: Machine, bytes: 4 | 8, rt: number, address: Value):
   m.setBool(rt, success);
 }
 
-export const ATOMIC: readonly Insn[] = [
+export const ATOMIC = lazy((): readonly Insn[] => [
   insn('ll rt,offset(base)', '110000 base rt offset', (m, { base, rt, offset }) =>
     loadLinked(m, 4, rt, m.address(base, offset)),
   ),
@@ -44,4 +45,4 @@ export const ATOMIC: readonly Insn[] = [
   ),
   // Memory is sequentially consistent: one host thread.
   insn('sync stype', '000000 000000000000000 stype 001111', () => {}, { aliases: [['sync', { stype: 0 }]] }),
-];
+]);

@@ -1,6 +1,7 @@
 // Jumps and branches. Every one has a delay slot; the likely forms nullify it where they are not taken.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -18,7 +19,7 @@ function jumpRegister(m: Machine, rs: number): void {
   m.e.branch(m.gpr(rs), rs === LINK ? 'return' : 'jump');
 }
 
-export const BRANCH: readonly Insn[] = [
+export const BRANCH = lazy((): readonly Insn[] => [
   insn('j jump', '000010 instr_index', (m, { instr_index }) => m.e.branch(m.region(instr_index), 'jump')),
   insn('jal jump', '000011 instr_index', (m, { instr_index }) => {
     m.link();
@@ -126,4 +127,4 @@ export const BRANCH: readonly Insn[] = [
     m.link();
     m.branchLikelyIf(condition, offset);
   }),
-];
+]);

@@ -4,6 +4,7 @@
 // enabled exceptions taken: Go's runtime leaves FCSR as Linux sets it, 0, and never reads the flags.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type D, FLOATS, operands, type S } from './fpu-format.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
@@ -55,18 +56,20 @@ function multiplyAdd(format: Format, name: string, op: string, sum: 'fadd' | 'fs
   );
 }
 
-export const FPU_ARITH: readonly Insn[] = FLOATS.flatMap((format) => [
-  binary(format, 'add', '000000'),
-  binary(format, 'sub', '000001'),
-  binary(format, 'mul', '000010'),
-  binary(format, 'div', '000011'),
-  unary(format, 'sqrt', '000100', (m, a) => m.e.fsqrt(a)),
-  unary(format, 'abs', '000101', (m, a) => m.e.and(a, m.e.not(sign(m, format)))),
-  unary(format, 'neg', '000111', (m, a) => negate(m, format, a)),
-  unary(format, 'recip', '010101', (m, a) => m.e.float('fdiv', one(m, format), a)),
-  unary(format, 'rsqrt', '010110', (m, a) => m.e.float('fdiv', one(m, format), m.e.fsqrt(a))),
-  multiplyAdd(format, 'madd', '100', 'fadd', false),
-  multiplyAdd(format, 'msub', '101', 'fsub', false),
-  multiplyAdd(format, 'nmadd', '110', 'fadd', true),
-  multiplyAdd(format, 'nmsub', '111', 'fsub', true),
-]);
+export const FPU_ARITH = lazy((): readonly Insn[] =>
+  FLOATS.flatMap((format) => [
+    binary(format, 'add', '000000'),
+    binary(format, 'sub', '000001'),
+    binary(format, 'mul', '000010'),
+    binary(format, 'div', '000011'),
+    unary(format, 'sqrt', '000100', (m, a) => m.e.fsqrt(a)),
+    unary(format, 'abs', '000101', (m, a) => m.e.and(a, m.e.not(sign(m, format)))),
+    unary(format, 'neg', '000111', (m, a) => negate(m, format, a)),
+    unary(format, 'recip', '010101', (m, a) => m.e.float('fdiv', one(m, format), a)),
+    unary(format, 'rsqrt', '010110', (m, a) => m.e.float('fdiv', one(m, format), m.e.fsqrt(a))),
+    multiplyAdd(format, 'madd', '100', 'fadd', false),
+    multiplyAdd(format, 'msub', '101', 'fsub', false),
+    multiplyAdd(format, 'nmadd', '110', 'fadd', true),
+    multiplyAdd(format, 'nmsub', '111', 'fsub', true),
+  ]),
+);

@@ -1,6 +1,7 @@
 // Floating-point comparisons, and the branches and moves on their condition codes.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type D, FLOATS, operands, type S } from './fpu-format.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
@@ -34,7 +35,7 @@ function compare(format: typeof S | typeof D, name: string, cond: number): Insn 
 const isTrue = (m: Machine, cc: number): Value => m.condition(cc);
 const isFalse = (m: Machine, cc: number): Value => m.isZero(m.condition(cc));
 
-export const FPU_COMPARE: readonly Insn[] = [
+export const FPU_COMPARE = lazy((): readonly Insn[] => [
   ...FLOATS.flatMap((format) => CONDITIONS.map((name, cond) => compare(format, name, cond))),
 
   insn('bc1f cc,target', '010001 01000 cc 00 offset', (m, { cc, offset }) => m.branchIf(isFalse(m, cc), offset), {
@@ -78,4 +79,4 @@ export const FPU_COMPARE: readonly Insn[] = [
       ),
     ];
   }),
-];
+]);

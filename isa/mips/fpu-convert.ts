@@ -1,6 +1,7 @@
 // Conversions between binary32, binary64 and integers held in FPU registers.
 
 import type { Rounding, Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { D, FLOATS, L, S, W } from './fpu-format.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
@@ -42,7 +43,7 @@ function roundedByMode(m: Machine, a: Value, { type }: Fixed): Value {
   return e.select(bit(1), e.select(bit(0), as('floor'), as('ceil')), e.select(bit(0), as('zero'), as('nearest')));
 }
 
-export const FPU_CONVERT: readonly Insn[] = [
+export const FPU_CONVERT = lazy((): readonly Insn[] => [
   ...FLOATS.flatMap((from) => [
     toFixed('round', from, L, '001000', 'nearest'),
     toFixed('trunc', from, L, '001001', 'zero'),
@@ -61,4 +62,4 @@ export const FPU_CONVERT: readonly Insn[] = [
     convert('cvt.s', from, S, '100000', (m, a) => m.e.intToFloat(a, 'i32')),
     convert('cvt.d', from, D, '100001', (m, a) => m.e.intToFloat(a, 'i64')),
   ]),
-];
+]);

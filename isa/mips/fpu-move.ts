@@ -1,6 +1,7 @@
 // Moves of the FPU: between registers, to and from general and control registers, and to and from memory.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { FLOATS, operands } from './fpu-format.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
@@ -65,7 +66,7 @@ const indexed = (m: Machine, base: number, index: number): Value => m.e.add(m.gp
 /** LUXC1 and SUXC1 ignore the low three bits of the address. */
 const rounded = (m: Machine, address: Value): Value => m.e.and(address, m.word(-8));
 
-export const FPU_MOVE: readonly Insn[] = [
+export const FPU_MOVE = lazy((): readonly Insn[] => [
   // Between FPU registers
   ...FLOATS.flatMap((format) => {
     const { suffix, fmt, type } = format;
@@ -155,4 +156,4 @@ export const FPU_MOVE: readonly Insn[] = [
     { width: 64 },
   ),
   insn('prefx hint,index(base)', '010011 base index hint 00000 001111', () => {}),
-];
+]);

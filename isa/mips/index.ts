@@ -21,7 +21,7 @@ import { type MipsRegisters, mipsRegisters } from './regs.ts';
 import { TRAP } from './trap.ts';
 
 /** The families in the order of the manual's chapters, each in a file of its name. */
-const FAMILIES: readonly (readonly [family: string, rows: readonly Insn[]])[] = [
+const FAMILIES: readonly (readonly [family: string, rows: () => readonly Insn[]])[] = [
   ['alu', ALU],
   ['muldiv', MULDIV],
   ['branch', BRANCH],
@@ -76,7 +76,7 @@ export function mipsIsa(variant: Variant): MipsIsa {
   // A run that finds all of its code compiled decodes nothing.
   const clauses = lazy(() =>
     FAMILIES.flatMap(([family, rows]) =>
-      rows
+      rows()
         .filter((row) => row.width === undefined || row.width === variant.width)
         .map((row): MipsClause => ({ name: row.name, family, pattern: row.text, matcher: row.pattern, insn: row })),
     ),

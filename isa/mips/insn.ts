@@ -1,6 +1,5 @@
 // The clause: one instruction's syntax, pattern and effect together, checked when the table is built.
 
-import { lazy } from '../dsl/lazy.ts';
 import type { Machine } from './machine.ts';
 import { type FieldName, type Fields, type FieldsOf, Pattern } from './pattern.ts';
 import { type Place, Syntax } from './syntax.ts';
@@ -22,7 +21,7 @@ interface Alias {
   readonly when: readonly (readonly [FieldName, number])[];
 }
 
-/** One row of the description, read when it is wanted. */
+/** One row of the description. */
 export interface Insn {
   readonly name: string;
   readonly text: string;
@@ -36,7 +35,7 @@ export interface Insn {
 /**
  * Makes a clause: assembly syntax, pattern, effect.
  * The effect gets the fields that the pattern names, and no others: TypeScript reads the pattern.
- * A pattern or syntax that makes no sense throws when the row is read.
+ * A pattern or syntax that makes no sense throws when the row is made.
  */
 export function insn<const P extends string>(
   syntax: string,
@@ -44,30 +43,22 @@ export function insn<const P extends string>(
   effect: (m: Machine, fields: FieldsOf<P>) => void,
   options: Options<NoInfer<P>> = {},
 ): Insn {
-  const read = lazy(() => {
-    const pattern = new Pattern(text);
-    const usual = new Syntax(syntax, pattern);
-    const aliases = (options.aliases ?? []).map(
-      ([spelling, when]): Alias => ({
-        syntax: new Syntax(spelling, pattern),
-        when: Object.entries(when) as [FieldName, number][],
-      }),
-    );
-    return { pattern, usual, aliases };
-  });
+  const pattern = new Pattern(text);
+  const usual = new Syntax(syntax, pattern);
+  const aliases = (options.aliases ?? []).map(
+    ([spelling, when]): Alias => ({
+      syntax: new Syntax(spelling, pattern),
+      when: Object.entries(when) as [FieldName, number][],
+    }),
+  );
   return {
-    get name() {
-      return read().usual.mnemonic;
-    },
+    name: usual.mnemonic,
     text,
-    get pattern() {
-      return read().pattern;
-    },
+    pattern,
     width: options.width,
     pairs: (options.pairs ?? []) as readonly FieldName[],
     effect: effect as (m: Machine, fields: Fields) => void,
     print(fields, place) {
-      const { aliases, usual } = read();
       const alias = aliases.find(({ when }) => when.every(([name, value]) => fields[name] === value));
       return (alias?.syntax ?? usual).print(fields, place);
     },

@@ -1,6 +1,7 @@
 // Loads and stores of general registers, whole and in unaligned halves. LL and SC stand in atomic.ts, the FPU's in fpu-move.ts.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -54,7 +55,7 @@ function storePartial(m: Machine, side: Side, bytes: 4 | 8, rt: number, base: nu
   e.store(bytes, address, e.or(move, e.and(memory, e.not(mask))), { align: 'natural' });
 }
 
-export const MEMORY: readonly Insn[] = [
+export const MEMORY = lazy((): readonly Insn[] => [
   insn('lb rt,offset(base)', '100000 base rt offset', (m, { base, rt, offset }) =>
     m.setLow(rt, m.e.unary('sext8', m.e.load(1, m.address(base, offset), 'i32'))),
   ),
@@ -138,4 +139,4 @@ export const MEMORY: readonly Insn[] = [
   // Hints. Caches are not modelled, and stores to code are noticed without SYNCI.
   insn('pref hint,offset(base)', '110011 base hint offset', () => {}),
   insn('synci offset(base)', '000001 base 11111 offset', () => {}),
-];
+]);

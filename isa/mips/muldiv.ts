@@ -1,6 +1,7 @@
 // Multiplication and division: the HI and LO registers.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -36,7 +37,7 @@ function divide(m: Machine, quotient: 'divs' | 'divu', remainder: 'rems' | 'remu
   setHiLo(m, m.toWord(e.binary(remainder, a, b)), m.toWord(e.binary(quotient, a, b)));
 }
 
-export const MULDIV: readonly Insn[] = [
+export const MULDIV = lazy((): readonly Insn[] => [
   insn('mult rs,rt', '000000 rs rt 0000000000 011000', (m, { rs, rt }) =>
     setSplit(
       m,
@@ -129,4 +130,4 @@ export const MULDIV: readonly Insn[] = [
   insn('mthi rs', '000000 rs 000000000000000 010001', (m, { rs }) => m.e.set(m.regs.hi, m.gpr(rs))),
   insn('mflo rd', '000000 0000000000 rd 00000 010010', (m, { rd }) => m.set(rd, m.e.get(m.regs.lo))),
   insn('mtlo rs', '000000 rs 000000000000000 010011', (m, { rs }) => m.e.set(m.regs.lo, m.gpr(rs))),
-];
+]);

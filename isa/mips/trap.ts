@@ -1,6 +1,7 @@
 // System calls, breakpoints, conditional traps, hardware registers, and what user programs may not execute.
 
 import type { Value } from '../dsl/effects.ts';
+import { lazy } from '../dsl/lazy.ts';
 import { type Insn, insn } from './insn.ts';
 import type { Machine } from './machine.ts';
 
@@ -27,7 +28,7 @@ function hardwareRegister(m: Machine, number: number): Value | undefined {
   }
 }
 
-export const TRAP: readonly Insn[] = [
+export const TRAP = lazy((): readonly Insn[] => [
   insn('syscall code20', '000000 code20 001100', (m) => m.e.trap('syscall'), { aliases: [['syscall', { code20: 0 }]] }),
   insn('break code20', '000000 code20 001101', (m, { code20 }) => m.e.trap('breakpoint', code20), {
     aliases: [['break', { code20: 0 }]],
@@ -97,4 +98,4 @@ export const TRAP: readonly Insn[] = [
   // Coprocessor 0 belongs to the kernel, coprocessor 2 to nobody here: coprocessor unusable.
   insn('cop0 code26', '010000 code26', (m) => m.e.trap('privileged')),
   insn('cache hint,offset(base)', '101111 base hint offset', (m) => m.e.trap('privileged')),
-];
+]);

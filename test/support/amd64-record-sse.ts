@@ -8,7 +8,7 @@
 
 import { writeFileSync } from 'node:fs';
 import type { Clause } from '../../isa/amd64/clause.ts';
-import { AMD64_CLAUSES, amd64Isa } from '../../isa/amd64/index.ts';
+import { amd64Clauses, amd64Isa } from '../../isa/amd64/index.ts';
 import { Instruction } from '../../isa/amd64/instruction.ts';
 import { buildNative, DATA_ADDRESS, type Experiment, type Observation, PAGE, runNative } from './amd64-native.ts';
 import { type Case, check, formatCase } from './cases.ts';
@@ -279,7 +279,7 @@ const binary = buildNative();
 for (const family of args.filter((a) => !a.startsWith('--'))) {
   const lines: string[] = [];
   let wrong = 0;
-  for (const clause of AMD64_CLAUSES) {
+  for (const clause of amd64Clauses()) {
     if (clause.family !== family) continue;
     const { mod, immediates } = clause.encoding;
     const r = new Random(clause.name);

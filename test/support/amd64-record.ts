@@ -8,7 +8,7 @@
 
 import { writeFileSync } from 'node:fs';
 import type { Clause } from '../../isa/amd64/clause.ts';
-import { AMD64_CLAUSES, amd64Isa } from '../../isa/amd64/index.ts';
+import { amd64Clauses, amd64Isa } from '../../isa/amd64/index.ts';
 import { Instruction } from '../../isa/amd64/instruction.ts';
 import {
   buildNative,
@@ -406,7 +406,7 @@ const binary = buildNative();
 for (const family of args.filter((a) => !a.startsWith('--'))) {
   const lines: string[] = [];
   let wrong = 0;
-  for (const clause of AMD64_CLAUSES) {
+  for (const clause of amd64Clauses()) {
     if (clause.family !== family || NOT_NATIVE.has(clause.mnemonic)) continue;
     const r = new Random(clause.name);
     const trials: Trial[] = [];
