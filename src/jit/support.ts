@@ -23,6 +23,10 @@ import { emitTlbEntry, PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './lower-access.
 import { HELPER_TYPES } from './runtime.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
+/** Parameters of the helpers for accesses. */
+const ADDRESS = 0;
+const PACKED = 1;
+
 /** Type of a helper as compiled code calls it: an access has its whole address. */
 export const helperType = (isa: Isa, helper: Helper): FunctionType =>
   helper === 'load' || helper === 'store'
@@ -115,13 +119,19 @@ function emitPromotion(code: Code, entry: number, emitFirstEntry: () => void): v
   }
 }
 
+/** Pushes something other than 0 where an access demands some alignment. */
+function emitDemandsAlignment(code: Code): void {
+  code.get(PACKED);
+  code.i32((1 << PACKED_EXIT_BIT) - (1 << PACKED_ALIGN_BIT));
+  code.op(OP.i32_and);
+}
+
 /**
  * An access whose page one of the TLBs has after all: in code that is short, as a member of a group that could not be looked up as one,
  * or where two pages share an entry of the first one.
  */
 function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   const wide = isa.variant.width === 64;
-  const [address, packed] = [0, 1] as const;
   const entry = code.local(I32);
   const bytes = code.local(I32);
   const host = code.local(I32);
@@ -129,7 +139,7 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   const extend = (): void => {
     if (wide) code.op(OP.i64_extend_i32_u);
   };
-  code.get(packed);
+  code.get(PACKED);
   code.i32((1 << PACKED_ALIGN_BIT) - 1);
   code.op(OP.i32_and);
   code.set(bytes);
@@ -141,20 +151,17 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   code.set(last);
   // What its tag is to be.
   const tag = code.local(wide ? I64 : I32);
-  code.get(address);
+  code.get(ADDRESS);
   code.get(last);
   code.op(wide ? OP.i64_add : OP.i32_add);
   if (wide) code.i64(BigInt(-PAGE_SIZE));
   else code.i32(-PAGE_SIZE);
   code.op(wide ? OP.i64_and : OP.i32_and);
-  code.get(address);
+  code.get(ADDRESS);
   code.get(last);
   code.op(wide ? OP.i64_and : OP.i32_and);
   if (!isa.variant.bigEndian) {
-    // Some alignment is demanded?
-    code.get(packed);
-    code.i32((1 << PACKED_EXIT_BIT) - (1 << PACKED_ALIGN_BIT));
-    code.op(OP.i32_and);
+    emitDemandsAlignment(code);
     code.i32(0);
     code.op(OP.i32_ne);
     extend();
@@ -163,7 +170,7 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
   code.op(wide ? OP.i64_or : OP.i32_or);
   code.set(tag);
   const emitFirstEntry = (): void => {
-    code.get(address);
+    code.get(ADDRESS);
     if (wide) code.op(OP.i32_wrap_i64);
     emitTlbEntry(code);
   };
@@ -175,7 +182,7 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     code.op(wide ? OP.i64_eq : OP.i32_eq);
     code.if();
     if (table === TLB_SECOND) emitPromotion(code, entry, emitFirstEntry);
-    code.get(address);
+    code.get(ADDRESS);
     if (wide) code.op(OP.i32_wrap_i64);
     code.get(entry);
     code.memory(OP.i32_load, table + TLB_ADDEND);
@@ -185,15 +192,93 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     code.end();
   };
   lookIn(TLB, emitFirstEntry);
-  lookIn(TLB_SECOND, () => emitSecondEntry(code, isa, address));
+  lookIn(TLB_SECOND, () => emitSecondEntry(code, isa, ADDRESS));
+  if (!isa.variant.bigEndian) emitCrossing(code, name, isa, bytes);
+}
+
+/**
+ * An access of two pages, both of which the first TLB has: of copies of unaligned data, one in so many. Where alignment is demanded it is
+ * the host's, to fault.
+ */
+function emitCrossing(code: Code, name: 'load' | 'store', isa: Isa, bytes: number): void {
+  const wide = isa.variant.width === 64;
+  const inFirst = code.local(I32);
+  const second = code.local(wide ? I64 : I32);
+  const number = (value: number): void => (wide ? code.i64(BigInt(value)) : code.i32(value));
+  const low = (local: number): void => {
+    code.get(local);
+    if (wide) code.op(OP.i32_wrap_i64);
+  };
+  code.i32(PAGE_SIZE);
+  low(ADDRESS);
+  code.i32(PAGE_SIZE - 1);
+  code.op(OP.i32_and);
+  code.op(OP.i32_sub);
+  code.tee(inFirst);
+  code.get(bytes);
+  code.op(OP.i32_lt_u);
+  emitDemandsAlignment(code);
+  code.op(OP.i32_eqz);
+  code.op(OP.i32_and);
+  code.if();
+  code.get(ADDRESS);
+  code.get(inFirst);
+  if (wide) code.op(OP.i64_extend_i32_u);
+  code.op(wide ? OP.i64_add : OP.i32_add);
+  code.set(second);
+  /** Of a part that begins at `at`: sets a local to its host address, and leaves on the stack whether it is known. */
+  const find = (at: number, host: number): void => {
+    const entry = code.borrow(I32);
+    low(at);
+    low(at);
+    emitTlbEntry(code);
+    code.tee(entry);
+    code.memory(OP.i32_load, TLB + TLB_ADDEND);
+    code.op(OP.i32_add);
+    code.set(host);
+    code.get(entry);
+    code.memory(wide ? OP.i64_load : OP.i32_load, TLB + (name === 'load' ? TLB_READ : TLB_WRITE));
+    code.get(at);
+    number(-PAGE_SIZE);
+    code.op(wide ? OP.i64_and : OP.i32_and);
+    code.op(wide ? OP.i64_eq : OP.i32_eq);
+    code.release(I32, entry);
+  };
+  const hosts = [code.local(I32), code.local(I32)] as const;
+  find(ADDRESS, hosts[0]);
+  find(second, hosts[1]);
+  code.op(OP.i32_and);
+  code.if();
+  for (const [part, host] of hosts.entries()) {
+    const scratch = (): void => {
+      if (part === 0) code.i32(SCRATCH);
+      else {
+        code.get(inFirst);
+        code.i32(SCRATCH);
+        code.op(OP.i32_add);
+      }
+    };
+    const guest = (): void => code.get(host);
+    for (const push of name === 'load' ? [scratch, guest] : [guest, scratch]) push();
+    if (part === 0) code.get(inFirst);
+    else {
+      code.get(bytes);
+      code.get(inFirst);
+      code.op(OP.i32_sub);
+    }
+    code.memoryCopy();
+  }
+  code.i32(0);
+  code.op(OP.return);
+  code.end();
+  code.end();
 }
 
 /** Behind an access of the host's: where the evaluator is to execute the instruction, takes the exit. */
 function emitLeft(code: Code): void {
-  const packed = 1;
   code.if();
   code.i32(0);
-  code.get(packed);
+  code.get(PACKED);
   code.i32(PACKED_EXIT_BIT);
   code.op(OP.i32_shr_u);
   code.memory(OP.i32_store, LEFT_FLAG);

@@ -145,6 +145,7 @@ export type Names<K extends string> = Readonly<Record<K, readonly [i32: Opcode, 
 
 /** Opcodes behind the 0xfc prefix. */
 export const SATURATING = { i32_f32_s: 0, i32_f64_s: 2, i64_f32_s: 4, i64_f64_s: 6 } as const;
+const MEMORY_COPY = 10;
 
 /** Opcodes behind the 0xfd prefix. */
 export const SIMD = {
@@ -410,6 +411,11 @@ export class Code extends Bytes {
   tee(local: number): void {
     this.u8(0x22);
     this.unsigned(local);
+  }
+
+  /** Copies bytes: where to, where from and how many are on the stack. */
+  memoryCopy(): void {
+    this.append(Uint8Array.of(0xfc, MEMORY_COPY, 0, 0));
   }
 
   /** A load or store; the alignment is a hint that no engine on x64 or arm64 uses, so none is given. */
