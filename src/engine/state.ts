@@ -1,6 +1,6 @@
 // The running thread's registers in the shared memory: by name at the edges, in place for the engines.
 
-import { type Register, type RegisterFile, sizeOf } from '../../isa/dsl/registers.ts';
+import type { Register, RegisterFile } from '../../isa/dsl/registers.ts';
 import { STATE, STATE_SIZE } from './layout.ts';
 import type { Memory } from './memory.ts';
 
@@ -89,20 +89,6 @@ export class State {
   getHigh(register: Register): number {
     this.#current(register);
     return this.#memory.view.getUint32(STATE + register.offset + 4, true);
-  }
-
-  /** A register's own bytes in the state block, the lowest first. */
-  bytesOf(register: Register): Uint8Array {
-    this.#current(register);
-    return this.#block.subarray(register.offset, register.offset + sizeOf(register.type));
-  }
-
-  /** An i32 or i64 register from its halves. */
-  setHalves(register: Register, low: number, high: number): void {
-    this.#current(register);
-    const at = STATE + register.offset;
-    this.#memory.view.setUint32(at, low, true);
-    if (register.type !== 'i32') this.#memory.view.setUint32(at + 4, high, true);
   }
 
   setNumber(register: Register, value: number): void {

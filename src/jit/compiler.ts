@@ -263,8 +263,12 @@ class JitCompiler implements Compiler {
   }
 
   watch(watched: Watched): boolean {
-    const { stale, possible } = this.#watch.update(watched, (page) => this.#pages.has(page));
-    if (stale) this.flush();
+    let possible = true;
+    if (!this.#watch.isCurrent(watched)) {
+      const update = this.#watch.update(watched, (page) => this.#pages.has(page));
+      if (update.stale) this.flush();
+      possible = update.possible;
+    }
     if (this.#store !== undefined && this.#watch.variant !== this.#variant) this.#lookUp(this.#store);
     return possible;
   }

@@ -46,6 +46,17 @@ export class Watch {
     this.#memory = memory;
   }
 
+  /** Whether all is as it is wanted: no breakpoint is on, nor wanted. Asked at each entry from outside. */
+  isCurrent({ breakpoints, stopInCallSlots, observer, counter }: Watched): boolean {
+    return (
+      breakpoints === undefined &&
+      this.#on.length === 0 &&
+      stopInCallSlots === this.stopInCallSlots &&
+      observer === this.observer &&
+      counter === this.counter
+    );
+  }
+
   /**
    * Takes over what is wanted from now on.
    * @param compiled whether there is code from a page

@@ -163,10 +163,17 @@ export class Process {
     const interrupts = options.interrupts ?? [];
     for (;;) {
       if (kernel.exit !== undefined) return kernel.exit;
-      const task = this.#choose();
-      if (task === undefined) {
-        if (!this.#skipTime()) return this.#deadlock();
-        continue;
+      kernel.timers.fire();
+      const now = machine.instructions;
+      let task = kernel.current;
+      let turn = this.#nextTurn();
+      if (task === undefined || this.#mayChange(now, turn)) {
+        task = this.#choose(now);
+        if (task === undefined) {
+          if (!this.#skipTime()) return this.#deadlock();
+          continue;
+        }
+        turn = this.#nextTurn();
       }
       if (task.blocked !== undefined) {
         this.#resume(task, task.blocked);
@@ -178,8 +185,6 @@ export class Process {
         kernel.abi.exceptionReturn(machine);
         continue;
       }
-      const now = machine.instructions;
-      const turn = this.#nextTurn();
       let next = Math.min(until, kernel.timers.nextCount(), turn + kernel.sched.slack);
       let fired = false;
       for (const source of interrupts) {
@@ -274,13 +279,10 @@ export class Process {
 
   // Who runs
 
-  /** The thread to run, its registers in the machine; undefined when every thread waits. */
-  #choose(): Task | undefined {
+  /** The thread to run where threads may change, its registers in the machine; undefined when every thread waits. */
+  #choose(now: number): Task | undefined {
     const { kernel, machine } = this;
     const { current, sched } = kernel;
-    kernel.timers.fire();
-    const now = machine.instructions;
-    if (current !== undefined && !this.#mayChange(now)) return current;
     this.#expire();
     if (current !== undefined) {
       if (!sched.contended || now < sched.quantumEnd) return current;
@@ -303,9 +305,8 @@ export class Process {
     kernel.current = undefined;
   }
 
-  /** Whether threads may wake and change here: it is time, and this is the place or it cannot be put off for longer. */
-  #mayChange(now: number): boolean {
-    const turn = this.#nextTurn();
+  /** Whether threads may wake and change here: it is their `turn`, and this is the place or it cannot be put off for longer. */
+  #mayChange(now: number, turn: number): boolean {
     return now >= turn && (now >= turn + this.kernel.sched.slack || this.machine.atSwitchPoint);
   }
 

@@ -10,6 +10,7 @@ import {
   RAX,
   RDI,
   RDX,
+  REGISTERS,
   RSI,
   RSP,
   unpackFlags,
@@ -22,8 +23,9 @@ import { ArgumentBits } from './convert.ts';
 import { ERRNO } from './errno.ts';
 import {
   type Delivery,
+  FrameImage,
+  FramePlaces,
   frameStack,
-  RegisterImage,
   readSigset,
   SIGINFO_SIZE,
   type SignalFrames,
@@ -48,19 +50,22 @@ const UCONTEXT_SIZE = 304;
 const INFO = UCONTEXT + UCONTEXT_SIZE;
 const FRAME_SIZE = INFO + SIGINFO_SIZE;
 /** UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS: ss is saved and restored. No UC_FP_XSTATE: the FP frame is plain FXSAVE. */
-const UC_FLAGS = 6n;
+const UC_FLAGS = 6;
 /** General registers in the order of struct sigcontext: r8–r15, di, si, bp, bx, dx, ax, cx, sp. */
 const SIGCONTEXT_ORDER = [8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4] as const;
 const SC_RIP = 128;
 const SC_FLAGS = 136;
 const SC_CS = 144;
+const SC_FS = 148;
 const SC_ERR = 152;
 const SC_TRAPNO = 160;
 const SC_OLDMASK = 168;
 const SC_CR2 = 176;
 const SC_FPSTATE = 184;
-/** cs 0x33 (__USER_CS), gs 0, fs 0, ss 0x2b (__USER_DS). */
-const SEGMENTS = 0x002b_0000_0000_0033n;
+const SC_SIZE = 256;
+/** cs and gs, then fs and ss are 16 bits each: gs and fs are 0. */
+const USER_CS = 0x33;
+const USER_DS = 0x2b;
 
 // The FXSAVE image (SDM vol. 1, table 10-2).
 const FXSAVE_SIZE = 512;
@@ -73,25 +78,26 @@ const MXCSR_MASK = 0xffff;
 
 const RED_ZONE = 128;
 
-function writeFxsave(machine: Machine, at: number): void {
-  const { memory, state } = machine;
-  const image = new RegisterImage(new Uint8Array(FXSAVE_SIZE), false);
+const XMM_PLACES = new FramePlaces(false);
+for (const [i, xmm] of XMM.entries()) XMM_PLACES.whole(FX_XMM + 16 * i, xmm);
+/** In a sigcontext. */
+const GPR_PLACES = new FramePlaces(false).whole(SC_RIP, REGISTERS.control.pc);
+for (const [i, n] of SIGCONTEXT_ORDER.entries()) GPR_PLACES.whole(8 * i, GPR[n]!);
+
+function writeFxsave({ memory, state }: Machine, at: number): void {
+  const image = new FrameImage(new Uint8Array(FXSAVE_SIZE), false);
   image.put32(FX_FCW, FCW_RESET);
   image.put32(FX_MXCSR, state.getNumber(MXCSR));
   image.put32(FX_MXCSR_MASK, MXCSR_MASK);
-  for (const [i, xmm] of XMM.entries()) image.bytes.set(state.bytesOf(xmm), FX_XMM + 16 * i);
+  XMM_PLACES.save(memory, image);
   memory.write(at, image.bytes);
 }
 
-function readFxsave(machine: Machine, at: number): void {
-  const { memory, state } = machine;
-  const image = at === 0 ? undefined : new RegisterImage(memory.read(at, FXSAVE_SIZE), false);
-  state.setNumber(MXCSR, (image?.get32(FX_MXCSR) ?? MXCSR_RESET) & MXCSR_MASK);
-  for (const [i, xmm] of XMM.entries()) {
-    const bytes = state.bytesOf(xmm);
-    if (image === undefined) bytes.fill(0);
-    else bytes.set(image.bytes.subarray(FX_XMM + 16 * i, FX_XMM + 16 * (i + 1)));
-  }
+/** From what a frame has at `at`; without that, as in a new process. */
+function readFxsave({ memory, state }: Machine, at: number): void {
+  const image = new FrameImage(at === 0 ? new Uint8Array(FXSAVE_SIZE) : memory.read(at, FXSAVE_SIZE), false);
+  state.setNumber(MXCSR, at === 0 ? MXCSR_RESET : image.get32(FX_MXCSR) & MXCSR_MASK);
+  XMM_PLACES.restore(memory, image);
 }
 
 function push(machine: Machine, delivery: Delivery): void {
@@ -103,26 +109,24 @@ function push(machine: Machine, delivery: Delivery): void {
   const fpstate = Math.floor((top - FXSAVE_SIZE) / 64) * 64;
   const frame = Math.floor((fpstate - FRAME_SIZE) / 16) * 16 - 8;
   writeFxsave(machine, fpstate);
-  const image = new RegisterImage(new Uint8Array(FRAME_SIZE), false);
-  image.putNumber(0, delivery.action.restorer);
-  for (const [i, n] of SIGCONTEXT_ORDER.entries()) image.putRegister(UCONTEXT + MCONTEXT + 8 * i, state, GPR[n]!);
-  memory.write(frame, image.bytes);
-  const uc = frame + UCONTEXT;
-  memory.writeU64(uc, UC_FLAGS);
-  STACK.set(memory, word, uc + UC_STACK, delivery.altStack);
-  const sc = uc + MCONTEXT;
-  memory.writeU64(sc + SC_RIP, BigInt(state.pc));
-  memory.writeU64(
-    sc + SC_FLAGS,
-    packFlags((r) => state.get(r)),
-  );
-  memory.writeU64(sc + SC_CS, SEGMENTS);
+  const bytes = new Uint8Array(FRAME_SIZE);
+  const head = new FrameImage(bytes, false);
+  head.putNumber(0, delivery.action.restorer);
+  head.putNumber(UCONTEXT, UC_FLAGS);
+  const sc = new FrameImage(bytes.subarray(UCONTEXT + MCONTEXT), false);
+  GPR_PLACES.save(memory, sc);
+  sc.put32(SC_FLAGS, Number(packFlags((r) => state.get(r))));
+  sc.put32(SC_CS, USER_CS);
+  sc.put32(SC_FS, USER_DS << 16);
   const fault = delivery.info.trap;
-  memory.writeU64(sc + SC_ERR, BigInt(fault?.error ?? 0));
-  memory.writeU64(sc + SC_TRAPNO, BigInt(fault?.number ?? 0));
-  memory.writeU64(sc + SC_OLDMASK, BigInt.asUintN(64, delivery.mask));
-  memory.writeU64(sc + SC_CR2, fault?.number === 14 ? BigInt.asUintN(64, delivery.info.address ?? 0n) : 0n);
-  memory.writeU64(sc + SC_FPSTATE, BigInt(fpstate));
+  sc.putNumber(SC_ERR, fault?.error ?? 0);
+  sc.putNumber(SC_TRAPNO, fault?.number ?? 0);
+  sc.putNumber(SC_FPSTATE, fpstate);
+  memory.write(frame, bytes);
+  const uc = frame + UCONTEXT;
+  STACK.set(memory, word, uc + UC_STACK, delivery.altStack);
+  memory.writeU64(uc + MCONTEXT + SC_OLDMASK, BigInt.asUintN(64, delivery.mask));
+  if (fault?.number === 14) memory.writeU64(uc + MCONTEXT + SC_CR2, BigInt.asUintN(64, delivery.info.address ?? 0n));
   writeSigset(memory, word, uc + UC_SIGMASK, 8, delivery.mask);
   writeSiginfo(memory, word, false, frame + INFO, delivery.info);
   state.setNumber(GPR[RDI]!, delivery.info.signal);
@@ -140,14 +144,12 @@ const FRAMES: SignalFrames = {
     const { memory, state } = machine;
     // The handler's RET took the return address off.
     const uc = state.getNumber(GPR[RSP]!) - 8 + UCONTEXT;
-    const sc = uc + MCONTEXT;
     const mask = readSigset(memory, 8, uc + UC_SIGMASK, 8);
     const altStack = FRAMES.readStack(memory, uc + UC_STACK);
-    const image = new RegisterImage(memory.read(sc, 256), false);
-    readFxsave(machine, image.low(SC_FPSTATE) + image.high(SC_FPSTATE) * 2 ** 32);
-    for (const [i, n] of SIGCONTEXT_ORDER.entries()) image.takeRegister(8 * i, state, GPR[n]!);
-    unpackFlags(BigInt(image.low(SC_FLAGS)), (r, v) => state.set(r, v));
-    image.takeRegister(SC_RIP, state, state.registers.control.pc);
+    const sc = new FrameImage(memory.read(uc + MCONTEXT, SC_SIZE), false);
+    readFxsave(machine, sc.getNumber(SC_FPSTATE));
+    GPR_PLACES.restore(memory, sc);
+    unpackFlags(BigInt(sc.get32(SC_FLAGS)), (r, v) => state.set(r, v));
     return { mask, altStack };
   },
   readAction(memory: Memory, address: number) {

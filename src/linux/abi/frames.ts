@@ -1,9 +1,9 @@
 // Signal frames: what an ABI pushes on the stack for a handler, and takes off again in rt_sigreturn.
 
-import type { Register } from '../../../isa/dsl/registers.ts';
+import { type Register, sizeOf } from '../../../isa/dsl/registers.ts';
+import { STATE } from '../../engine/layout.ts';
 import type { Machine } from '../../engine/machine.ts';
 import type { Memory } from '../../engine/memory.ts';
-import type { State } from '../../engine/state.ts';
 import type { AltStack, SignalInfo, SignalSet } from '../task.ts';
 import { struct, type WordSize } from './layout.ts';
 import { SA_ONSTACK } from './signals.ts';
@@ -60,16 +60,20 @@ export const frameStack = (delivery: Delivery, sp: number): number => {
 };
 
 /**
- * The part of a frame that has the registers, beside the guest's memory: 64 bits each, in the guest's byte order. An access to memory
- * looks up its page, and a bigint has to be made.
+ * A part of a frame beside the guest's memory, as words of 32 bits in its byte order: an access to memory looks up its page, and 64 bits
+ * of it are a bigint.
  */
-export class RegisterImage {
+export class FrameImage {
   readonly bytes: Uint8Array;
+  /** Of the host's byte order. */
+  readonly words: Int32Array;
   readonly #view: DataView;
   readonly #little: boolean;
 
+  /** @param bytes begin at a multiple of four in their buffer */
   constructor(bytes: Uint8Array, bigEndian: boolean) {
     this.bytes = bytes;
+    this.words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#little = !bigEndian;
   }
@@ -78,35 +82,70 @@ export class RegisterImage {
     this.#view.setUint32(at, value, this.#little);
   }
 
-  put(at: number, low: number, high: number): void {
-    this.put32(at, this.#little ? low : high);
-    this.put32(at + 4, this.#little ? high : low);
-  }
-
+  /** 64 bits. */
   putNumber(at: number, value: number): void {
-    this.put(at, value >>> 0, Math.floor(value / 2 ** 32) >>> 0);
-  }
-
-  /** An i32 or i64 register, with zeros above. */
-  putRegister(at: number, state: State, register: Register): void {
-    this.put(at, state.getLow(register), register.type === 'i32' ? 0 : state.getHigh(register));
+    this.put32(this.#little ? at : at + 4, value >>> 0);
+    this.put32(this.#little ? at + 4 : at, Math.floor(value / 2 ** 32) >>> 0);
   }
 
   get32(at: number): number {
     return this.#view.getUint32(at, this.#little);
   }
 
-  low(at: number): number {
-    return this.get32(this.#little ? at : at + 4);
+  /** 64 bits, exact below 2^53. */
+  getNumber(at: number): number {
+    return this.get32(this.#little ? at + 4 : at) * 2 ** 32 + this.get32(this.#little ? at : at + 4);
+  }
+}
+
+const swapBytes = (word: number): number =>
+  (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+
+/**
+ * Which registers, none of them flags, a frame has where. They are copied in one loop over words: signals are too rare for V8 to have
+ * optimised what is called by register, a hundred times for each.
+ */
+export class FramePlaces {
+  readonly #bigEndian: boolean;
+  /** By word: where it stands in the frame's image, and in the state block. */
+  readonly #image: number[] = [];
+  readonly #state: number[] = [];
+
+  constructor(bigEndian: boolean) {
+    this.#bigEndian = bigEndian;
   }
 
-  high(at: number): number {
-    return this.get32(this.#little ? at + 4 : at);
+  /** The low word of a register, or a higher one, at `at`. */
+  word(at: number, register: Register, number = 0): this {
+    this.#image.push(at >>> 2);
+    this.#state.push((STATE + register.offset + 4 * number) >>> 2);
+    return this;
   }
 
-  /** Sets an i32 or i64 register. */
-  takeRegister(at: number, state: State, register: Register): void {
-    state.setHalves(register, this.low(at), this.high(at));
+  /** A register in a field of eight bytes, zeros above it, or a v128 in one of sixteen. */
+  whole(at: number, register: Register): this {
+    const words = register.type === 'v128' ? 4 : 2;
+    for (let i = 0; 4 * i < sizeOf(register.type); i++)
+      this.word(at + 4 * (this.#bigEndian ? words - 1 - i : i), register, i);
+    return this;
+  }
+
+  /** Registers to image. */
+  save(memory: Memory, { words }: FrameImage): void {
+    const { i32 } = memory;
+    for (let i = 0; i < this.#image.length; i++) {
+      const word = i32[this.#state[i]!]!;
+      words[this.#image[i]!] = this.#bigEndian ? swapBytes(word) : word;
+    }
+  }
+
+  /** Image to registers. */
+  restore(memory: Memory, { words }: FrameImage): void {
+    const { i32 } = memory;
+    for (let i = 0; i < this.#image.length; i++) {
+      const word = words[this.#image[i]!]!;
+      i32[this.#state[i]!] = this.#bigEndian ? swapBytes(word) : word;
+    }
   }
 }
 

@@ -9,8 +9,9 @@ import { ArgumentBits, isPair } from './convert.ts';
 import { ERRNO } from './errno.ts';
 import {
   type Delivery,
+  FrameImage,
+  FramePlaces,
   frameStack,
-  RegisterImage,
   readSigset,
   SIGINFO_SIZE,
   type SignalFrames,
@@ -90,8 +91,16 @@ const RA = 31;
 const SYSCALL_INSTRUCTION = 0x0000_000c;
 const ADDIU_V0_ZERO = 0x2402_0000;
 
-function framesOf(word: WordSize, r: MipsRegisters): SignalFrames {
+function framesOf(word: WordSize, r: MipsRegisters, bigEndian: boolean): SignalFrames {
   const at = UCONTEXT_LAYOUTS[word];
+  const places = new FramePlaces(bigEndian).whole(at.hi, r.hi).whole(at.lo, r.lo);
+  for (let i = 1; i < 32; i++) places.whole(at.regs + 8 * i, r.gpr[i]!);
+  const fpPlaces = new FramePlaces(bigEndian);
+  for (let i = 0; i < 32; i++) {
+    // Where Status.FR is 0 an even register has the low half of a double, and the next one the high half.
+    if (word === 8) fpPlaces.whole(at.fpregs + 8 * i, r.fpr[i]!);
+    else fpPlaces.word(at.fpregs + 8 * (i & ~1) + 4 * (bigEndian ? 1 - (i & 1) : i & 1), r.fpr[i]!);
+  }
   const readStack = (memory: Memory, address: number) => {
     const { sp, size, flags } = STACK.read(memory, word, address);
     return { sp, size, flags: flags >>> 0 };
@@ -103,20 +112,12 @@ function framesOf(word: WordSize, r: MipsRegisters): SignalFrames {
     const top = frameStack(delivery, sp - FPU_TRAMPOLINE);
     const frame = Math.floor((top - UCONTEXT - at.size) / at.frameAlign) * at.frameAlign;
     const bytes = new Uint8Array(UCONTEXT + at.size);
-    const image = new RegisterImage(bytes.subarray(UCONTEXT), memory.bigEndian);
+    const image = new FrameImage(bytes.subarray(UCONTEXT), memory.bigEndian);
     image.putNumber(at.pc, state.epc);
-    for (let i = 1; i < 32; i++) image.putRegister(at.regs + 8 * i, state, r.gpr[i]!);
-    if (word === 8) {
-      for (let i = 0; i < 32; i++) image.putRegister(at.fpregs + 8 * i, state, r.fpr[i]!);
-    } else {
-      // Status.FR is 0: the even registers hold the doubles.
-      for (let i = 0; i < 32; i += 2)
-        image.put(at.fpregs + 8 * i, state.getLow(r.fpr[i]!), state.getLow(r.fpr[i + 1]!));
-    }
+    places.save(memory, image);
+    fpPlaces.save(memory, image);
     image.put32(at.fcr31, state.getNumber(r.fcr31));
     image.put32(at.usedMath, word === 8 ? USED_FP | USED_FR1 : USED_FP);
-    image.putRegister(at.hi, state, r.hi);
-    image.putRegister(at.lo, state, r.lo);
     memory.write(frame, bytes);
     writeSiginfo(memory, word, true, frame + INFO, delivery.info);
     const uc = frame + UCONTEXT;
@@ -138,18 +139,14 @@ function framesOf(word: WordSize, r: MipsRegisters): SignalFrames {
       const uc = state.getNumber(r.gpr[SP]!) + UCONTEXT;
       const mask = readSigset(memory, word, uc + at.mask, SET_SIZE);
       const altStack = readStack(memory, uc + at.stack);
-      const image = new RegisterImage(memory.read(uc, at.size), memory.bigEndian);
-      for (let i = 1; i < 32; i++) image.takeRegister(at.regs + 8 * i, state, r.gpr[i]!);
-      image.takeRegister(at.hi, state, r.hi);
-      image.takeRegister(at.lo, state, r.lo);
+      const image = new FrameImage(memory.read(uc, at.size), memory.bigEndian);
+      places.restore(memory, image);
       if (image.get32(at.usedMath) !== 0) {
-        for (let i = 0; i < 32; i += word === 8 ? 1 : 2) {
-          image.takeRegister(at.fpregs + 8 * i, state, r.fpr[i]!);
-          if (word === 4) state.setNumber(r.fpr[i + 1]!, image.high(at.fpregs + 8 * i));
-        }
+        fpPlaces.restore(memory, image);
         state.setNumber(r.fcr31, image.get32(at.fcr31) & FCSR_WRITABLE);
       }
-      state.jump(image.low(at.pc) + (word === 4 ? 0 : image.high(at.pc) * 2 ** 32));
+      const pc = image.getNumber(at.pc);
+      state.jump(word === 4 ? pc % 2 ** 32 : pc);
       return { mask, altStack };
     },
     readAction(memory, address) {
@@ -193,7 +190,7 @@ export function mipsAbi(variant: Variant): Abi {
     taskSize: word === 4 ? 0x7fff_8000 : 2 ** 40,
     machineName: word === 4 ? 'mips' : 'mips64',
     signals: MIPS_SIGNALS,
-    frames: framesOf(word, r),
+    frames: framesOf(word, r, variant.bigEndian),
     trampoline: trampolineOf(word === 4 ? 4193 : 5211, variant.bigEndian),
     errno: (name) => ERRNO[name][1],
     callNumber: ({ state }) => state.getLow(r.gpr[V0]!) | 0,
