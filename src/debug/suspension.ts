@@ -307,10 +307,12 @@ export class Suspender {
 
   // What the runtime does for us
 
+  /** Runs the program until a thread of the runtime sleeps. One whose sleep is over gets its turn at once, to sleep again. */
   #untilBorrowable(): void {
     const stop = this.#session.machine.instructions + BORROW_LIMIT;
     while (!this.#sleeping.available) {
       const now = this.#session.machine.instructions;
+      this.#session.process.kernel.sched.yield();
       const end: SessionEnd | undefined = this.#session.advance(now + BORROW_STEP);
       if (end !== undefined && end.kind !== 'deadlock')
         throw new GuestCallError(`the program is over: ${endText(end)}`);

@@ -18,11 +18,11 @@ import type { Part } from './part.ts';
 import { Random } from './random.ts';
 
 /**
- * Instructions that a thread may run before others get their turn: as nanoseconds what Linux has on machines with eight CPUs or more
- * (kernel/sched/fair.c, sysctl_sched_min_granularity up to 6.5, sysctl_sched_base_slice in 6.6: 0.75 ms, times
- * get_update_sysctl_factor(), which is 4 there).
+ * Instructions that a thread may run before others get their turn: as nanoseconds what Linux has on machines with eight CPUs or more. A
+ * slice is 3 ms there (kernel/sched/fair.c, sysctl_sched_min_granularity up to 6.5, sysctl_sched_base_slice in 6.6: 0.75 ms, times
+ * get_update_sysctl_factor(), which is 4), and the tick notices that it is over: 250 in a second by default (kernel/Kconfig.hz).
  */
-export const QUANTUM = 3_000_000;
+export const QUANTUM = 4_000_000;
 /** The range of those that are drawn. */
 const DRAWN_LEAST = 2500;
 const DRAWN_RANGE = 40_000;
