@@ -103,9 +103,9 @@ export class HostHandler {
     const thread = this.#thread;
     const { pc, sp, lr, inSlot } = thread;
     const gp = this.#getg();
-    if (this.standsStill) return undefined;
+    if (this.#hasNotMoved(gp, pc, sp, this.#machine.instructions)) return undefined;
 
-    const requested = this.request();
+    const requested = this.#request(gp, true);
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
     this.interrupted(gp, { pc, sp }, verdict);
@@ -189,9 +189,12 @@ export class HostHandler {
    * @param asynchronous whether an interrupt is to follow; else only the guard is poisoned, as under asyncpreemptoff
    */
   request(asynchronous = true): boolean {
+    return this.#request(this.#getg(), asynchronous);
+  }
+
+  #request(gp: number, asynchronous: boolean): boolean {
     const { runtime } = this.preemption;
     const { pc, sp } = this.#thread;
-    const gp = this.#getg();
     return (
       this.#attempt(() => {
         if (!this.#isUserGoroutine(gp)) return false;

@@ -22,6 +22,14 @@ interface Total {
   instructions: number;
 }
 
+/** A request that is not served yet: of which g, and the instruction count at which it was made. */
+interface Pending {
+  readonly gp: number;
+  readonly since: number;
+}
+
+const NONE: readonly Pending[] = [];
+
 /**
  * Follows each request until its goroutine stops running. An injected call serves it on the spot; otherwise the scheduler is where
  * it ends, so while requests are pending, and only then, the machine stops at the entry of runtime.schedule.
@@ -30,8 +38,10 @@ export class RequestLog {
   readonly #machine: Machine;
   readonly #model: Preemption;
   readonly #schedule: number | undefined;
-  /** Instruction count of each pending request, by g. */
-  readonly #pending = new Map<number, number>();
+  /** Where it stops when there is nothing else to stop for. */
+  readonly #alone: ReadonlySet<number>;
+  /** Mostly none or one, made and served at every interrupt: no map, which deleting makes anew. */
+  #pending: readonly Pending[] = NONE;
   readonly #totals: Record<SafePointKind, Total> = {
     blocked: { served: 0, instructions: 0 },
     synchronous: { served: 0, instructions: 0 },
@@ -45,13 +55,14 @@ export class RequestLog {
     this.#machine = machine;
     this.#model = model;
     this.#schedule = model.program.addressOf('runtime.schedule');
+    this.#alone = new Set(this.#schedule === undefined ? [] : [this.#schedule]);
   }
 
   /** A request was made of gp, the goroutine that runs. */
   made(gp: number): void {
-    if (this.#pending.size === 0) this.#watch();
-    else if (this.#pending.has(gp)) return;
-    this.#pending.set(gp, this.#machine.instructions);
+    if (this.#pending.length === 0) this.#watch();
+    else if (this.#pending.some((p) => p.gp === gp)) return;
+    this.#pending = [...this.#pending, { gp, since: this.#machine.instructions }];
   }
 
   /** gp was interrupted at an asynchronous safe-point, and a call was injected. */
@@ -65,8 +76,8 @@ export class RequestLog {
    */
   stopped(): boolean {
     const { state } = this.#machine;
-    if (this.#pending.size === 0 || state.inSlot || state.pc !== this.#schedule) return false;
-    for (const gp of [...this.#pending.keys()]) this.#look(gp);
+    if (this.#pending.length === 0 || state.inSlot || state.pc !== this.#schedule) return false;
+    for (const { gp } of this.#pending) this.#look(gp);
     return this.#others?.has(this.#schedule) !== true;
   }
 
@@ -81,14 +92,14 @@ export class RequestLog {
       synchronous: count(synchronous),
       asynchronous: count(asynchronous),
       blocked: count(blocked),
-      unserved: this.#unserved + this.#pending.size,
+      unserved: this.#unserved + this.#pending.length,
     };
   }
 
   /** Forgets what is pending: after a snapshot is restored. */
   reset(): void {
-    if (this.#pending.size > 0) this.#unwatch();
-    this.#pending.clear();
+    if (this.#pending.length > 0) this.#unwatch();
+    this.#pending = NONE;
   }
 
   #look(gp: number): void {
@@ -106,11 +117,11 @@ export class RequestLog {
   }
 
   #served(gp: number, kind: SafePointKind): void {
-    const since = this.#pending.get(gp);
-    if (since === undefined) return;
+    const request = this.#pending.find((p) => p.gp === gp);
+    if (request === undefined) return;
     const total = this.#totals[kind];
     total.served++;
-    total.instructions += this.#machine.instructions - since;
+    total.instructions += this.#machine.instructions - request.since;
     this.#forget(gp);
   }
 
@@ -120,8 +131,9 @@ export class RequestLog {
   }
 
   #forget(gp: number): void {
-    this.#pending.delete(gp);
-    if (this.#pending.size === 0) this.#unwatch();
+    const { length } = this.#pending;
+    this.#pending = length === 1 && this.#pending[0]!.gp === gp ? NONE : this.#pending.filter((p) => p.gp !== gp);
+    if (length > 0 && this.#pending.length === 0) this.#unwatch();
   }
 
   #watch(): void {
@@ -129,10 +141,9 @@ export class RequestLog {
     if (schedule === undefined) return;
     const others = this.#machine.breakpoints;
     this.#others = others;
-    this.#machine.breakpoints =
-      others === undefined || others instanceof Set
-        ? new Set([schedule, ...(others ?? [])])
-        : { has: (pc) => pc === schedule || others.has(pc) };
+    if (others === undefined) this.#machine.breakpoints = this.#alone;
+    else if (others instanceof Set) this.#machine.breakpoints = new Set([schedule, ...others]);
+    else this.#machine.breakpoints = { has: (pc) => pc === schedule || others.has(pc) };
   }
 
   #unwatch(): void {

@@ -19,37 +19,74 @@ export class MachineMemory implements GuestMemory {
     this.bigEndian = arch.bigEndian;
   }
 
-  #guard<T>(addr: number, doing: string, access: () => T): T {
+  /** What is thrown for an error of the machine's memory. */
+  #error(error: unknown, addr: number, doing: 'read' | 'write'): unknown {
+    return error instanceof GuestFault ? new GuestReadError(addr, doing) : error;
+  }
+
+  readU8(addr: number): number {
     try {
-      return access();
+      return this.#memory.readU8(addr);
     } catch (error) {
-      if (error instanceof GuestFault) throw new GuestReadError(addr, doing);
-      throw error;
+      throw this.#error(error, addr, 'read');
     }
   }
 
-  readU8 = (addr: number): number => this.#guard(addr, 'read', () => this.#memory.readU8(addr));
-  readU16 = (addr: number): number => this.#guard(addr, 'read', () => this.#memory.readU16(addr));
-  readU32 = (addr: number): number => this.#guard(addr, 'read', () => this.#memory.readU32(addr));
-  readU64 = (addr: number): bigint => this.#guard(addr, 'read', () => this.#memory.readU64(addr));
+  readU16(addr: number): number {
+    try {
+      return this.#memory.readU16(addr);
+    } catch (error) {
+      throw this.#error(error, addr, 'read');
+    }
+  }
+
+  readU32(addr: number): number {
+    try {
+      return this.#memory.readU32(addr);
+    } catch (error) {
+      throw this.#error(error, addr, 'read');
+    }
+  }
+
+  readU64(addr: number): bigint {
+    try {
+      return this.#memory.readU64(addr);
+    } catch (error) {
+      throw this.#error(error, addr, 'read');
+    }
+  }
 
   readPointer(addr: number): number {
-    return this.pointerSize === 4 ? this.readU32(addr) : Number(this.readU64(addr));
+    try {
+      return this.pointerSize === 4 ? this.#memory.readU32(addr) : this.#memory.readAddress(addr);
+    } catch (error) {
+      throw this.#error(error, addr, 'read');
+    }
   }
 
   writeU8(addr: number, value: number): void {
-    this.#guard(addr, 'write', () => this.#memory.writeU8(addr, value));
+    try {
+      this.#memory.writeU8(addr, value);
+    } catch (error) {
+      throw this.#error(error, addr, 'write');
+    }
   }
 
   writeU32(addr: number, value: number): void {
-    this.#guard(addr, 'write', () => this.#memory.writeU32(addr, value));
+    try {
+      this.#memory.writeU32(addr, value);
+    } catch (error) {
+      throw this.#error(error, addr, 'write');
+    }
   }
 
   writePointer(addr: number, value: number): void {
-    this.#guard(addr, 'write', () => {
+    try {
       if (this.pointerSize === 4) this.#memory.writeU32(addr, value);
-      else this.#memory.writeU64(addr, BigInt(value));
-    });
+      else this.#memory.writeAddress(addr, value);
+    } catch (error) {
+      throw this.#error(error, addr, 'write');
+    }
   }
 }
 

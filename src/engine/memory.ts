@@ -552,6 +552,13 @@ export class Memory {
     return this.bigEndian ? (a << 32n) | b : a | (b << 32n);
   }
 
+  /** 64 bits that are an address: exact below 2^53, which every user address is. */
+  readAddress(address: number): number {
+    if ((address & 7) !== 0) return Number(this.readU64(address));
+    const at = this.translate(address, 'read') >>> 2;
+    return (this.i32[at + 1]! >>> 0) * 2 ** 32 + (this.i32[at]! >>> 0);
+  }
+
   writeU8(address: number, value: number): void {
     this.u8[this.translate(address, 'write') ^ this.#swizzle] = value;
   }
@@ -579,6 +586,17 @@ export class Memory {
     const high = Number(BigInt.asUintN(32, value >> 32n));
     this.writeU32(address, this.bigEndian ? high : low);
     this.writeU32(address + 4, this.bigEndian ? low : high);
+  }
+
+  /** An address as 64 bits, a negative one in two's complement. */
+  writeAddress(address: number, value: number): void {
+    if ((address & 7) !== 0) {
+      this.writeU64(address, BigInt(value));
+      return;
+    }
+    const at = this.translate(address, 'write') >>> 2;
+    this.i32[at] = value | 0;
+    this.i32[at + 1] = Math.floor(value / 2 ** 32) | 0;
   }
 
   // Snapshots
