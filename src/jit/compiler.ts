@@ -210,10 +210,19 @@ class JitCompiler implements Compiler {
       const remaining = i32[remainingWord]!;
       if (remaining <= 0) return false;
       const pc = state.pc;
-      const entry = this.#entries.get(pc);
-      if (entry === undefined) {
-        this.#resumes(pc);
-        return false;
+      let at = this.#entries.linked(pc);
+      if (at < 0) {
+        const entry = this.#entries.get(pc);
+        if (entry === undefined) {
+          this.#resumes(pc);
+          return false;
+        }
+        if (!this.#awake(entry.slot)) {
+          this.#dropDamaged();
+          return false;
+        }
+        this.#entries.link(pc, entry);
+        at = this.#entries.linked(pc);
       }
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
@@ -223,13 +232,8 @@ class JitCompiler implements Compiler {
       i32[windowWord] = near - 1;
       i32[windowWord + 1] = near - 2;
       i32[leftWord] = 0;
-      if (!this.#awake(entry.slot)) {
-        this.#dropDamaged();
-        return false;
-      }
-      this.#entries.link(pc, entry);
       this.stats.enters++;
-      let left = host.drive(entry.slot, entry.number, slice);
+      let left = host.drive(i32[at]!, i32[at + 1]!, slice);
       const exit = i32[leftWord]!;
       let kind: ExitKind = EXIT.evaluator;
       if (exit !== 0) {

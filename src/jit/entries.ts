@@ -102,7 +102,14 @@ export class Entries {
     this.link(pc, entry);
   }
 
-  /** Lets compiled code go to an entry by itself. */
+  /** The word at which the jump cache has slot and number of an address's entry; negative where it has another's. */
+  linked(pc: number): number {
+    const i32 = this.#i32;
+    const at = (JUMPS + jumpHash(this.#isa, pc)) >>> 2;
+    return i32[at] === (pc | 0) && i32[at + 1] === Math.floor(pc / 2 ** 32) ? at + 2 : -1;
+  }
+
+  /** Lets compiled code go to an entry by itself. The unit is there. */
   link(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#fill(cell, entry);

@@ -27,6 +27,6 @@ export function emitJumpHash(code: Code, isa: Isa, target: number): void {
 }
 
 export const jumpHash = (isa: Isa, pc: number): number => {
-  const index = (pc | 0) >>> Math.log2(isa.quantum);
+  const index = (pc | 0) >>> (31 - Math.clz32(isa.quantum));
   return ((index ^ (index >>> JUMP_BITS)) & ((1 << JUMP_BITS) - 1)) * JUMP_ENTRY;
 };
