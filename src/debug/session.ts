@@ -168,6 +168,7 @@ export class Session {
   readonly #watch: CompilerWatch | undefined;
   readonly #counts: InstructionCounts | undefined;
   readonly #elf: Elf;
+  readonly #files: Vfs;
   /** Where a position-independent program was loaded, else 0. */
   readonly #base: number;
 
@@ -206,7 +207,7 @@ export class Session {
     });
     const exe = isAbsolute(options.path) ? options.path : `/${options.path.replace(/^(\.\.?\/)+/, '')}`;
     const write = { 1: options.stdout, 2: options.stderr };
-    const vfs = openVfs({
+    this.#files = openVfs({
       bigEndian: this.arch.bigEndian,
       pid: 1000,
       uid: 1000,
@@ -220,7 +221,7 @@ export class Session {
     this.process = Process.load({
       machine: this.machine,
       elf,
-      files: vfs,
+      files: this.#files,
       args: [options.path, ...(options.args ?? [])],
       env: options.env ?? [],
       path: exe,
@@ -353,6 +354,11 @@ export class Session {
     const { file, line } = tables.fileLine(f, pc);
     const source = file === undefined ? '' : ` (${file.slice(file.lastIndexOf('/') + 1)}:${line})`;
     return `${f.name}${pc === f.entry ? '' : `+${hex(pc - f.entry)}`}${source}`;
+  }
+
+  /** Closes what the host holds open for the guest: mapped directories, and files in them. It opens again what is asked for later. */
+  close(): void {
+    this.#files.dispose();
   }
 
   /** Runs to the end. */

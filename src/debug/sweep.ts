@@ -191,6 +191,7 @@ export class Sweep {
       const out = new Printed();
       const session = Session.open(this.#bytes, sessionOptions(this.#options, out, new Printed()));
       const end = session.run();
+      session.close();
       this.#reference = { instructions: session.machine.instructions, end, stdout: out.text };
     }
     return this.#reference;

@@ -85,6 +85,7 @@ export class Program {
     const end = session.run();
     const text = (pieces: readonly Uint8Array[]): string => Buffer.concat(pieces).toString();
     const stats = session.stats(end, (performance.now() - began) / 1000);
+    session.close();
     return { status: end.status, end, stdout: text(stdout), stderr: text(stderr), stats };
   }
 

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -109,6 +118,23 @@ describe('there is no way out of a mapped directory', () => {
     expect(() => tree.list(['d'])).toThrow();
     expect(tree.stat(['d', 'secret'])).toBeUndefined();
   });
+  test.runIf(process.platform === 'linux')(
+    'no descriptor of the host is left open, and what is disposed of can be used again',
+    () => {
+      const open = (): number => readdirSync('/proc/self/fd').length;
+      const before = open();
+      const tree = new HostTree(join(work, 'tree'));
+      for (let i = 0; i < 2; i++) {
+        expect(tree.stat(['sub', 'deep', 'c.txt'])?.size).toBe(4);
+        tree.open(['b.txt'], { read: true, write: false });
+        expect(tree.stat(['nothing', 'there'])).toBeUndefined();
+        expect(open()).toBe(before + 2);
+        tree.dispose();
+        expect(open()).toBe(before);
+      }
+    },
+  );
+
   test('the guard refuses names that are no names', () => {
     const tree = new HostTree(join(work, 'tree'));
     for (const name of ['..', '.', '', 'a/b', 'a\0b'])

@@ -84,6 +84,8 @@ type Path = readonly string[];
 export class HostTree {
   /** The mapped directory, as realpath names it. */
   readonly root: string;
+  /** Its descriptor, once something in it was asked for: what is mapped is this directory, whatever its name is later. */
+  #rootFd: number | undefined;
   readonly #handles = new Map<number, number>();
   #nextHandle = 1;
 
@@ -106,16 +108,20 @@ export class HostTree {
 
   #withinDescriptor<T>(directory: Path, use: (prefix: Buffer) => T): T {
     const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-    let fd = openSync(this.root, flags);
+    this.#rootFd ??= openSync(this.root, flags);
+    let fd = this.#rootFd;
+    const release = (): void => {
+      if (fd !== this.#rootFd) closeSync(fd);
+    };
     try {
       for (const name of directory) {
         const next = openSync(Buffer.concat([bytes(`/proc/self/fd/${fd}/`), bytes(name)]), flags);
-        closeSync(fd);
+        release();
         fd = next;
       }
       return use(bytes(`/proc/self/fd/${fd}/`));
     } finally {
-      closeSync(fd);
+      release();
     }
   }
 
@@ -261,6 +267,8 @@ export class HostTree {
   /** Closes what is still open; the tree can be used again. */
   dispose(): void {
     for (const handle of [...this.#handles.keys()]) this.close(handle);
+    if (this.#rootFd !== undefined) closeSync(this.#rootFd);
+    this.#rootFd = undefined;
   }
 
   // Changes to names
