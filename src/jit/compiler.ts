@@ -7,6 +7,7 @@ import { hostMilliseconds } from '../engine/host-clock.ts';
 import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { Block, Extent } from './blocks.ts';
+import { Bridges } from './bridges.ts';
 import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
 import { EXIT, type ExitKind, Exits } from './exits.ts';
@@ -14,7 +15,7 @@ import { HELPERS } from './helpers.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
 import { type MadeUnit, Modules } from './modules.ts';
-import type { Plan } from './plan.ts';
+import { type Plan, START_ENTRY } from './plan.ts';
 import { type FunctionExtents, Planner } from './planner.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
@@ -83,8 +84,7 @@ class JitCompiler implements Compiler {
   readonly #entries: Entries;
   readonly #planner: Planner;
   readonly #visits: VisitCounts;
-  /** Where the evaluator took over, in a run that began with the code of others, and how often. */
-  readonly #resumed = new Map<number, number>();
+  readonly #bridges: Bridges;
   /** Guest instructions that the modules hold. */
   #held = 0;
   readonly #exits = new Exits();
@@ -120,6 +120,7 @@ class JitCompiler implements Compiler {
     const { isa, memory, code } = parts;
     this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
     this.#visits = new VisitCounts(memory.i32, this.#policy.visits);
+    this.#bridges = new Bridges(this.#policy.bridgeThreshold);
     this.#usages = new Usages(isa.registers, parts.flags);
     this.#watch = new Watch(memory);
     this.#planner = new Planner({
@@ -201,28 +202,33 @@ class JitCompiler implements Compiler {
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
     if (this.#visits.due(this.#policy.visitedBatch)) this.#makeFast();
+    if (this.#bridges.pressing >= this.#policy.bridgeBatch) this.#compileBridges(this.#bridges.takePressing());
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
     const endWord = STRETCH_END >>> 2;
     const windowWord = WINDOW >>> 2;
+    /** Whether what is left of the run's budget did not suffice for the unit to go on. */
+    let exhausted = false;
     for (;;) {
       const remaining = i32[remainingWord]!;
       if (remaining <= 0) return false;
-      const pc = state.pc;
-      let at = this.#entries.linked(pc);
-      if (at < 0) {
-        const entry = this.#entries.get(pc);
-        if (entry === undefined) {
-          this.#resumes(pc);
-          return false;
-        }
-        if (!this.#awake(entry.slot)) {
+      const { pc } = state;
+      let slot = exhausted ? this.#bridges.slot(pc) : -1;
+      let number = START_ENTRY;
+      if (slot >= 0) {
+        if (!this.#awake(slot)) {
           this.#dropDamaged();
           return false;
         }
-        this.#entries.link(pc, entry);
-        at = this.#entries.linked(pc);
+      } else {
+        const at = exhausted ? -1 : this.#linked(pc);
+        if (at < 0) {
+          this.#bridges.want(pc);
+          return false;
+        }
+        slot = i32[at]!;
+        number = i32[at + 1]!;
       }
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
@@ -233,7 +239,7 @@ class JitCompiler implements Compiler {
       i32[windowWord + 1] = near - 2;
       i32[leftWord] = 0;
       this.stats.enters++;
-      let left = host.drive(i32[at]!, i32[at + 1]!, slice);
+      let left = host.drive(slot, number, slice);
       const exit = i32[leftWord]!;
       let kind: ExitKind = EXIT.evaluator;
       if (exit !== 0) {
@@ -249,21 +255,32 @@ class JitCompiler implements Compiler {
       i32[remainingWord] = remaining - (slice - left);
       if (kind === EXIT.syscall) return true;
       if (kind === EXIT.switchPoint) this.#parts.code.knowSwitchPoint(state.pc);
-      if (left === slice) return false;
+      // A bridge is never exhausted before it has executed something.
+      exhausted = kind === EXIT.budget && slice === remaining;
+      if (left === slice && !exhausted) return false;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
       if (exit === 0 && !this.#entries.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
         if (!this.#entries.has(state.pc)) {
-          this.#resumes(state.pc);
+          this.#bridges.want(state.pc);
           return false;
         }
       }
     }
   }
 
-  /** Notes that the evaluator takes over at `pc`. */
-  #resumes(pc: number): void {
-    if (this.stats.restored > 0) this.#resumed.set(pc, (this.#resumed.get(pc) ?? 0) + 1);
+  /** The word at which slot and number of the entry at `pc` stand, whose unit is there; negative where there is none. */
+  #linked(pc: number): number {
+    const at = this.#entries.linked(pc);
+    if (at >= 0) return at;
+    const entry = this.#entries.get(pc);
+    if (entry === undefined) return -1;
+    if (!this.#awake(entry.slot)) {
+      this.#dropDamaged();
+      return -1;
+    }
+    this.#entries.link(pc, entry);
+    return this.#entries.linked(pc);
   }
 
   watch(watched: Watched): boolean {
@@ -319,6 +336,7 @@ class JitCompiler implements Compiler {
     this.#visits.adopt(image.starts);
     this.#exits.adopt(image.exits);
     this.#entries.adopt(image);
+    this.#bridges.adopt(image);
     this.#news = false;
   }
 
@@ -354,10 +372,12 @@ class JitCompiler implements Compiler {
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     this.#makeFast(until(restShare), restVisits);
     if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
-    this.#compileBridges(until(restShare));
+    // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
+    if (this.stats.restored > 0) this.#compileBridges(this.#bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
     if (!this.#news && !this.#modules.unoptimised()) return;
     const inUse = this.#entries.slots().add(this.#settler);
+    for (const slot of this.#bridges.slots()) inUse.add(slot);
     if (this.#news) this.#modules.pack(inUse, packInstructions);
     if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
     if (!this.#news) return;
@@ -382,19 +402,16 @@ class JitCompiler implements Compiler {
   }
 
   /**
-   * Compiles the ways from where the evaluator took over, in the middle of what is compiled, to the next entries: where a thread was left
-   * at the end of its quantum, where a signal's handler returns to, places in runtime.duffzero that are called. The next run of the
-   * program comes by the same places. They are units of their own, because entries there would cost the functions more than they save.
-   * Those that were come by most often are first, `until` it is so late.
+   * Compiles the ways from where the evaluator took over to the next entries, `until` it is so late: the next run of the program comes by
+   * the same places. They are units of their own, because entries there would cost the functions more than they save.
    */
-  #compileBridges(until: number): void {
-    const resumed = [...this.#resumed].sort(([, a], [, b]) => b - a);
-    this.#resumed.clear();
+  #compileBridges(pcs: readonly number[], until = Number.POSITIVE_INFINITY): void {
     if (this.#held > this.#policy.cacheInstructions) return;
+    const began = hostMilliseconds();
     let plans: Plan[] = [];
     let size = 0;
-    for (const [pc] of resumed.slice(0, MOST_BRIDGES)) {
-      if (this.#entries.has(pc)) continue;
+    for (const pc of pcs) {
+      if (this.#bridges.slot(pc) >= 0) continue;
       const made = this.#planner.bridge(pc);
       if (made === undefined) continue;
       plans.push(made);
@@ -405,6 +422,7 @@ class JitCompiler implements Compiler {
       size = 0;
     }
     this.#build(plans);
+    this.stats.milliseconds += hostMilliseconds() - began;
   }
 
   #image(modules: readonly CodeModule[]): CodeImage {
@@ -418,6 +436,7 @@ class JitCompiler implements Compiler {
       settler: this.#settler,
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       ...this.#entries.all(),
+      ...this.#bridges.all(),
       exits: this.#exits.all(),
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
@@ -496,6 +515,7 @@ class JitCompiler implements Compiler {
     this.stats.flushes++;
     this.#held = 0;
     this.#entries.clear();
+    this.#bridges.clear();
     this.#exits.clear();
     this.#watch.clear();
     this.#pending = [];
@@ -595,13 +615,13 @@ class JitCompiler implements Compiler {
     const firstSlot = this.#modules.slots;
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
-      const function_ = this.#planner.function(p.start);
+      const function_ = p.exact ? undefined : this.#planner.function(p.start);
       const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
       const common = function_?.adopted === true;
       return {
         slot,
-        start: p.start,
+        start: p.exact ? undefined : p.start,
         body,
         instructions: p.instructions,
         fast: visits === undefined,
@@ -612,9 +632,10 @@ class JitCompiler implements Compiler {
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
-      this.#visits.fill(slot, this.#planner.function(p.start) !== undefined ? p.start : NO_FUNCTION);
+      this.#visits.fill(slot, p.exact ? NO_FUNCTION : p.start);
+      if (p.exact) this.#bridges.add(p.start, slot);
       for (const [k, pc] of p.entries.entries()) {
-        this.#entries.add(pc, { slot, number: k + 1 });
+        if (!p.exact || !this.#entries.has(pc)) this.#entries.add(pc, { slot, number: k + 1 });
       }
       for (const block of p.blocks) {
         this.#coverage.add(block);
@@ -640,7 +661,7 @@ class JitCompiler implements Compiler {
       memoryPages: this.#memoryPages,
       bodies: units.map(({ body }) => ({ type: UNIT_TYPE, body })),
       slots: units.map(({ slot }) => slot),
-      starts: new Map(units.map(({ start }, i) => [start, i])),
+      starts: new Map(units.flatMap(({ start }, i) => (start === undefined ? [] : [[start, i]]))),
     });
   }
 

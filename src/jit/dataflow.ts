@@ -58,9 +58,10 @@ export class DataFlow {
     let out = this.#sequences.get(block);
     if (out !== undefined) return out;
     out = [];
+    const { exact } = this.#plan;
     const add = (pc: number, instruction: Instruction, leaves: boolean, maySkip: boolean): void => {
       const usage = this.#usages.of(instruction);
-      out!.push({ usage, mayExit: usage.mayExit || leaves || this.#stops(pc), maySkip });
+      out!.push({ usage, mayExit: usage.mayExit || leaves || exact || this.#stops(pc), maySkip });
     };
     for (const item of block.items) {
       const { pc, instruction, slot } = item;

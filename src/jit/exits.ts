@@ -10,6 +10,8 @@ export const EXIT = {
   syscall: 1,
   /** The budget is nearly used up, and the next instruction is a switch point. */
   switchPoint: 2,
+  /** The budget does not suffice for what comes next. */
+  budget: 3,
 } as const;
 export type ExitKind = (typeof EXIT)[keyof typeof EXIT];
 

@@ -4,6 +4,7 @@
 // whenever everything is dropped, so an image is taken over whole, by a compiler that holds nothing.
 
 import type { NumberedList } from '../engine/flags.ts';
+import type { BridgeImage } from './bridges.ts';
 import type { EntryImage } from './entries.ts';
 import type { ExitImage } from './exits.ts';
 
@@ -44,7 +45,7 @@ export interface HostImage {
   readonly driver: MachineCode;
 }
 
-export interface CodeImage extends EntryImage {
+export interface CodeImage extends EntryImage, BridgeImage {
   /** Undefined where the host's machine code cannot be had. */
   readonly host: HostImage | undefined;
   /** Those modules of which something is still in use. */

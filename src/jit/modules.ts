@@ -14,8 +14,8 @@ export interface ModuleHost {
 /** A unit that this run has made. Its body is the same in whichever module it stands. */
 export interface MadeUnit {
   readonly slot: number;
-  /** Address at which it begins. */
-  readonly start: number;
+  /** Address at which it begins, where it can be called by name. */
+  readonly start: number | undefined;
   readonly body: Body;
   /** Guest instructions in it. */
   readonly instructions: number;

@@ -10,6 +10,8 @@ export interface Plan {
   /** Addresses at which control may come in; the entry number of each is its index plus one. */
   readonly entries: readonly number[];
   readonly instructions: number;
+  /** It stops at whichever instruction the budget ends, and asks before each. */
+  readonly exact: boolean;
   readonly base: BaseGraph;
 }
 
@@ -67,6 +69,7 @@ export function plan(
   reach: readonly number[],
   blocks: readonly Block[],
   resumes: readonly number[],
+  exact: boolean,
 ): Plan {
   const index = new Map(blocks.map((b, i) => [b.pc, i]));
   const entries = new Set<number>([start]);
@@ -95,7 +98,7 @@ export function plan(
   const base = baseGraph(blocks, index, [...entries]);
   for (const header of base.analysis.loops.keys()) if (header !== ROOT) entries.add(blocks[header - 1]!.pc);
   const instructions = blocks.reduce((sum, b) => sum + b.count, 0);
-  return { start, blocks, entries: [...entries], instructions, base };
+  return { start, blocks, entries: [...entries], instructions, exact, base };
 }
 
 /** Adds what can be reached from a block to `reached`, by address. */
@@ -183,9 +186,10 @@ const MOST_AHEAD = 48;
 
 /**
  * For each block the instructions for which the budget has to suffice when it begins: its own and those of blocks that are executed behind
- * it alone. 0 where an earlier one has asked.
+ * it alone, or its first one if the unit asks before each. 0 where an earlier one has asked.
  */
-export function budgetsOf(blocks: readonly Block[], parents: Int32Array): Int32Array {
+export function budgetsOf({ blocks, exact }: Plan, parents: Int32Array): Int32Array {
+  if (exact) return Int32Array.from(blocks, ({ count }) => Math.min(count, 1));
   const budgets = new Int32Array(blocks.length);
   /** Of each block: the one that asks for it, and the instructions from there to its end. */
   const asks = new Int32Array(blocks.length);

@@ -94,10 +94,10 @@ export class Planner {
     if (blocks.length > policy.maxBlocks) return undefined;
     if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
     function_.compiled++;
-    return plan(start, also, pcs, blocks, resumes);
+    return plan(start, also, pcs, blocks, resumes, false);
   }
 
-  /** A unit of the way from an address in the middle of what is compiled to the next entries. */
+  /** A unit of the way from an address in what is compiled to the next entries. */
   bridge(pc: number): Plan | undefined {
     const { entries, policy } = this.#given;
     const { blocks, resumes } = this.#blocks(
@@ -108,7 +108,7 @@ export class Planner {
       MOST_OF_BRIDGE,
     );
     if (blocks.length > policy.maxBlocks || !blocks.some((b) => b.pc === pc && b.count > 0)) return undefined;
-    return plan(pc, [], [], blocks, resumes);
+    return plan(pc, [], [], blocks, resumes, true);
   }
 
   #blocks(

@@ -23,6 +23,10 @@ export interface Policy {
   readonly restVisits: number;
   /** Jumps from compiled code to an address in a compiled function by which it becomes an entry; four times as many, and it is done at once. */
   readonly jumpThreshold: number;
+  /** How often the evaluator takes over at an address in what is compiled by which a bridge is to lead from there… */
+  readonly bridgeThreshold: number;
+  /** …at once, when there are so many such addresses. */
+  readonly bridgeBatch: number;
   /** How often a function may be compiled: again for each part of it that proves hot later. */
   readonly maxCompilations: number;
   /** How often a function is compiled without the blocks that were never executed. */
@@ -59,6 +63,8 @@ export const POLICY: Policy = {
   visitedBatch: 12,
   restVisits: 512,
   jumpThreshold: 100,
+  bridgeThreshold: 500,
+  bridgeBatch: 16,
   maxCompilations: 24,
   prunings: 6,
   maxBlocks: 1200,

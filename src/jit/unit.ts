@@ -4,6 +4,8 @@
 // At a fault or an exhausted budget what differs from the state block is stored (a stub for all such places that store the same), so
 // that it is exact.
 //
+// A unit that is exact asks for budget before each instruction, instead of for blocks.
+//
 // Most code runs a few times. It is made short instead of fast (`Visits`): accesses go out of line as well, and such a unit counts how
 // often control comes by, and tells the host.
 
@@ -89,7 +91,7 @@ export class Unit implements Surroundings {
     const { code } = this;
     const { blocks } = this.#plan;
     this.#emitted = blocks.map((block, i) => this.#list(block, this.#flow.needs(i)));
-    this.#budgets = budgetsOf(blocks, this.#parents);
+    this.#budgets = budgetsOf(this.#plan, this.#parents);
     if (this.fast) {
       this.#grouped = [...groupsOf(this.#emitted, this.#parents, this.variant.width, this.variant.bigEndian)];
     }
@@ -284,7 +286,7 @@ export class Unit implements Surroundings {
     code.i32(this.#budgets[i]!);
     code.op(OP.i32_lt_s);
     code.if(VOID, false);
-    this.#leaveBy(this.#links.exit(EXIT.evaluator, block.pc, block, block.count, false), dirty);
+    this.#leaveBy(this.#links.exit(EXIT.budget, block.pc, block, block.count, false), dirty);
     code.end();
   }
 
@@ -343,9 +345,18 @@ export class Unit implements Surroundings {
     code.end();
   }
 
-  /** Stops here if a breakpoint is on, and tells the observer. */
+  /** Stops here if the unit is exact and the budget has ended, or a breakpoint is on; and tells the observer. */
   #beforeInstruction(instruction: Instruction): void {
     const { code } = this;
+    if (this.#plan.exact && this.#executed > 0) {
+      // The block is counted already.
+      code.get(LEFT_BUDGET);
+      code.i32(1 - (this.#block.count - this.#executed));
+      code.op(OP.i32_lt_s);
+      code.if(VOID, false);
+      this.#leaveAt(EXIT.budget, this.#itemPc, this.#executed, false);
+      code.end();
+    }
     for (const stop of this.#watch.stopsAt(this.#itemPc)) {
       code.i32(0);
       code.memory(OP.i32_load, stop);
@@ -374,6 +385,8 @@ export class Unit implements Surroundings {
     const transfers = this.#transfers;
     const wide = this.variant.width === 64;
     const word = wide ? I64 : I32;
+    /** A slot that does nothing is nothing, unless the unit may stop before it. */
+    const happens = slot !== undefined && (slot.list.ops.length > 0 || this.#plan.exact);
     let when: number | undefined;
     let target: number | undefined;
     const emitSlot = (): void => {
@@ -404,7 +417,7 @@ export class Unit implements Surroundings {
       if (when !== undefined) code.get(when);
       else lowering.push(branch.when!);
     };
-    if (slot !== undefined && slot.list.ops.length > 0) {
+    if (happens) {
       if (branch.when !== undefined) when = lowering.capture(branch.when);
       if (flow.target === undefined) target = lowering.capture(branch.target);
     } else if (flow.conditional && flow.target === undefined) {
@@ -433,8 +446,8 @@ export class Unit implements Surroundings {
       return;
     }
     if (branch.nullify === undefined) {
-      if (slot !== undefined && slot.list.ops.length === 0) this.#executed += 2;
-      else emitSlot();
+      if (slot === undefined || happens) emitSlot();
+      else this.#executed += 2;
       pushWhen();
       this.#taken(arrive);
       if (when !== undefined) code.release(I32, when);

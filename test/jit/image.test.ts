@@ -101,8 +101,8 @@ it('the places at which an earlier run was left in the middle of the code are en
     machine.keepCode();
     return stats().enters;
   });
-  // At the beginning of each round, and then at both places in its middle as well.
-  expect(enters.slice(1)).toEqual([1 + 20, 1 + 3 * 20]);
+  // At the beginning of each round, and then at both places in its middle as well, and where the first budget was too small.
+  expect(enters.slice(1)).toEqual([1 + 20, 2 + 3 * 20]);
 });
 
 it('a long way from the middle of the code is gone part by part, a run after the other', () => {

@@ -1,0 +1,100 @@
+// Bridges: compiled code stops exactly where a budget ends, and goes on from there, without the evaluator.
+
+import { expect, test } from 'vitest';
+import { isaFor } from '../../isa/index.ts';
+import type { Machine } from '../../src/engine/machine.ts';
+import { bareMachine, words } from '../support/bare-machine.ts';
+import { differences } from '../support/lockstep.ts';
+import { Random } from '../support/random.ts';
+
+const CODE = 0x100000;
+
+const LOOPS = {
+  // inc rcx; add rdx, rcx; cmp dl, 5; jne over what follows; xor rdx, rcx; inc rbx; jmp to the first
+  amd64: [
+    ...[0x48, 0xff, 0xc1, 0x48, 0x01, 0xca, 0x80, 0xfa, 0x05, 0x75, 0x03, 0x48, 0x31, 0xca],
+    ...[0x48, 0xff, 0xc3, 0xeb, 0xed],
+  ],
+  // addiu v0, v0, 1; andi t0, v0, 3; bne t0, zero, to the addiu of v1; addu a0, a0, v0 (its slot); xor a0, a0, t0; addiu v1, v1, 1;
+  // bnel t0, zero, to the first; addiu a1, a1, 1 (its slot); b to the first; nop (its slot)
+  mips64le: words(
+    ...[0x24420001, 0x30480003, 0x15000002, 0x00822021, 0x00882026, 0x24630001, 0x5500fff9, 0x24a50001],
+    ...[0x1000fff7, 0x00000000],
+  ),
+} as const;
+
+const GOARCHES = ['amd64', 'mips64le'] as const;
+/** A bridge is made when one was wanted for the second time. */
+const AT_ONCE = { bridgeThreshold: 2, bridgeBatch: 1 };
+/** More instructions than a loop has, so that every one of them is stopped at. */
+const LONGEST = 23;
+const TURNS = 60 * LONGEST;
+
+/** Lets a machine stop everywhere, again and again. */
+function stopEverywhere(machine: Machine, each: (budget: number) => void): void {
+  const random = new Random(1);
+  for (let turn = 0; turn < TURNS; turn++) {
+    const budget = 1 + random.below(LONGEST);
+    expect(machine.run(budget)).toBe('budget');
+    each(budget);
+  }
+}
+
+test.each(GOARCHES)('%s: wherever a run stops, in a slot as well, the state is the evaluator’s', (goarch) => {
+  const isa = isaFor(goarch);
+  const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+  const evaluated = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
+  const inSlots = new Set<number>();
+  stopEverywhere(compiled.machine, (budget) => {
+    evaluated.machine.run(budget);
+    expect(differences(isa, evaluated.machine, compiled.machine)).toEqual([]);
+    const { inSlot, pc } = compiled.machine.state;
+    if (inSlot) inSlots.add(pc - CODE);
+  });
+  expect([...inSlots].sort((a, b) => a - b)).toEqual(goarch === 'amd64' ? [] : [12, 28, 36]);
+});
+
+/** Counts what the evaluator executes from now on of what is decoded. */
+function countEvaluated(machine: Machine): () => number {
+  let evaluated = 0;
+  const count = (): void => {
+    evaluated++;
+  };
+  for (const instruction of new Set([...machine.code.blocks()].flatMap(({ instructions }) => instructions)))
+    if (instruction !== undefined)
+      Object.defineProperty(instruction, 'steps', { value: [count, ...instruction.steps] });
+  return () => evaluated;
+}
+
+test.each(GOARCHES)('%s: the evaluator executes nothing any more but slots that were stopped at', (goarch) => {
+  const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+  stopEverywhere(machine, () => undefined);
+  const { units } = stats();
+  const evaluated = countEvaluated(machine);
+  let inSlots = 0;
+  stopEverywhere(machine, () => {
+    if (machine.state.inSlot) inSlots++;
+  });
+  expect(evaluated()).toBe(inSlots);
+  expect(stats().units).toBe(units);
+});
+
+test.each(GOARCHES)('%s: without bridges it executes what a budget is too small for, and some more', (goarch) => {
+  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: { bridgeThreshold: 1e9 } });
+  stopEverywhere(machine, () => undefined);
+  const evaluated = countEvaluated(machine);
+  stopEverywhere(machine, () => undefined);
+  expect(evaluated()).toBeGreaterThan(TURNS);
+});
+
+test.each(GOARCHES)('%s: a window still ends the run before a switch point', (goarch) => {
+  const isa = isaFor(goarch);
+  const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+  const evaluated = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
+  for (let turn = 0; turn < TURNS; turn++) {
+    const budget = 1 + (turn % LONGEST);
+    const window = turn % 4;
+    for (const { machine } of [compiled, evaluated]) machine.run(budget, window);
+    expect(differences(isa, evaluated.machine, compiled.machine)).toEqual([]);
+  }
+});
