@@ -1,7 +1,7 @@
 // The `guest` handler: sends SIGURG, lets the program's own signal handler decide in machine code, and holds what it did against our model.
 
 import { type Register, sizeOf } from '../../isa/dsl/registers.ts';
-import { OFF, type Preemption } from '../goruntime/preempt.ts';
+import { LiveRefusal, OFF, type Preemption } from '../goruntime/preempt.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
 import type { Kernel } from '../linux/kernel.ts';
@@ -163,11 +163,17 @@ export class GuestHandler implements SignalWatcher {
 
   /** What sighandler and doSigPreempt do with the signal, by our model. */
   #decide(gp: number, pc: number, sp: number, lr: number): Decision {
-    const refused = (reason: string): Decision => ({ resume: undefined, check: 'want', reason: () => reason });
+    const refused = (reason: string, check: CheckId = 'want'): Decision => ({
+      resume: undefined,
+      check,
+      reason: () => reason,
+    });
     if (this.#preemption.asyncpreemptoff) return refused(OFF);
     if (gp === 0) return refused('the thread runs no goroutine');
     if (this.#attempt(() => this.#preemption.wantAsyncPreempt(gp)) !== true) return refused('no preemption is wanted');
     const verdict: Verdict = this.#preemption.isAsyncSafePoint(gp, pc, sp, lr);
+    // It quotes memory that is going to change.
+    if (verdict instanceof LiveRefusal) return refused(verdict.reason, verdict.check);
     return { resume: verdict.safe ? verdict.resume : undefined, check: verdict.check, reason: () => verdict.reason };
   }
 
@@ -191,7 +197,7 @@ export class GuestHandler implements SignalWatcher {
     const check = injected ? undefined : (ours.check ?? 'want');
     if (check === undefined) this.counts.injected++;
     else this.counts.refused[check] = (this.counts.refused[check] ?? 0) + 1;
-    this.#host.interrupted(gp, { pc, sp }, { safe: injected, resume: injected ? (ours.resume ?? pc) : 0, check });
+    this.#host.interrupted(gp, pc, sp, { safe: injected, resume: injected ? (ours.resume ?? pc) : 0, check });
   }
 
   /** The context that a decision leads to, in words that can be compared. */

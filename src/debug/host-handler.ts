@@ -31,19 +31,20 @@ export interface InterruptCounts {
   readonly refused: Partial<Record<CheckId, number>>;
 }
 
-/** Where a refused interrupt left a goroutine. */
+/** Where a refused interrupt left a goroutine. One object for all of them, as of `Injected`: there are hundreds of thousands in a second. */
 interface Refused {
-  readonly pc: number;
-  readonly sp: number;
-  readonly at: number;
+  pc: number;
+  sp: number;
+  at: number;
 }
 
 /** An injected call into a goroutine: where it goes on, and up to where it had come. */
 interface Injected {
-  readonly from: number;
-  readonly to: number;
-  readonly sp: number;
-  resumedAt?: number;
+  from: number;
+  to: number;
+  sp: number;
+  /** When the first interrupt came after the goroutine had resumed; undefined until then. */
+  resumedAt: number | undefined;
 }
 
 /** Who refused an interrupt: what the goroutine and its M were doing, or the tables. */
@@ -59,7 +60,7 @@ const SLOT = 1;
 /** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
 const RESTART_LIMIT = 20;
 
-const nameOf = ({ pc, sp }: { pc: number; sp: number }): string => `${pc} ${sp}`;
+const nameOf = (pc: number, sp: number): string => `${pc} ${sp}`;
 
 export type InterruptListener = (interrupt: Interrupt) => void;
 
@@ -108,7 +109,7 @@ export class HostHandler {
     const requested = this.#request(gp, true);
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
-    this.interrupted(gp, { pc, sp }, verdict);
+    this.interrupted(gp, pc, sp, verdict);
     this.counts.delivered++;
     if (verdict.safe) {
       this.counts.injected++;
@@ -132,26 +133,45 @@ export class HostHandler {
   /** Remembers an interrupt of gp at a place, and what came of it. */
   interrupted(
     gp: number,
-    { pc, sp }: { pc: number; sp: number },
+    pc: number,
+    sp: number,
     { safe, resume, check }: Pick<Verdict, 'safe' | 'resume' | 'check'>,
   ): void {
     if (safe) {
-      this.#refusals.delete(gp);
-      this.#lastInjected.set(gp, { from: resume, to: pc, sp });
+      const refusals = this.#refusals.get(gp);
+      // Clearing makes a table, even of an empty map.
+      if (refusals !== undefined && refusals.size > 0) refusals.clear();
+      const last = this.#lastInjected.get(gp);
+      if (last === undefined) {
+        this.#lastInjected.set(gp, { from: resume, to: pc, sp, resumedAt: undefined });
+        return;
+      }
+      last.from = resume;
+      last.to = pc;
+      last.sp = sp;
+      last.resumedAt = undefined;
       return;
     }
     if (check !== undefined && check !== 'want')
-      this.#refused(gp, { pc, sp }, STATE_CHECKS.has(check) ? 'state' : 'tables');
-    this.#lastRefused.set(gp, { pc, sp, at: this.#machine.instructions });
+      this.#refused(gp, pc, sp, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    const at = this.#machine.instructions;
+    const last = this.#lastRefused.get(gp);
+    if (last === undefined) {
+      this.#lastRefused.set(gp, { pc, sp, at });
+      return;
+    }
+    last.pc = pc;
+    last.sp = sp;
+    last.at = at;
   }
 
-  #refused(gp: number, place: { pc: number; sp: number }, by: Refuser): void {
+  #refused(gp: number, pc: number, sp: number, by: Refuser): void {
     let places = this.#refusals.get(gp);
     if (places === undefined || places.size >= PLACES) {
       places = new Map();
       this.#refusals.set(gp, places);
     }
-    places.set(nameOf(place), by);
+    places.set(nameOf(pc, sp), by);
   }
 
   /**
@@ -177,11 +197,19 @@ export class HostHandler {
   }
 
   #getg(): number {
-    return this.#attempt(() => this.preemption.getg(this.#thread)) ?? 0;
+    try {
+      return this.preemption.getg(this.#thread);
+    } catch (error) {
+      return unreadable(error, 0);
+    }
   }
 
   #goid(gp: number): number {
-    return (gp === 0 ? undefined : this.#attempt(() => this.preemption.runtime.goid(gp))) ?? 0;
+    try {
+      return gp === 0 ? 0 : this.preemption.runtime.goid(gp);
+    } catch (error) {
+      return unreadable(error, 0);
+    }
   }
 
   /**
@@ -193,28 +221,27 @@ export class HostHandler {
   }
 
   #request(gp: number, asynchronous: boolean): boolean {
-    const { runtime } = this.preemption;
-    const { pc, sp } = this.#thread;
-    return (
-      this.#attempt(() => {
-        if (!this.#isUserGoroutine(gp)) return false;
-        if (this.preemption.wantAsyncPreempt(gp)) return false;
-        const place = { pc, sp };
-        const by = this.#refusals.get(gp)?.get(nameOf(place));
-        if (by === 'state') return false;
-        if (by === 'tables') runtime.setPreempt(gp, true);
-        else if (asynchronous) this.preemption.requestPreempt(gp);
-        else {
-          runtime.setPreempt(gp, true);
-          runtime.poisonStackguard(gp);
-          // The next check of a prologue serves it: only the last place counts.
-          this.#refusals.delete(gp);
-          this.#refused(gp, place, 'tables');
-        }
-        this.requests?.made(gp);
-        return true;
-      }) ?? false
-    );
+    try {
+      if (!this.#isUserGoroutine(gp) || this.preemption.wantAsyncPreempt(gp)) return false;
+      const { runtime } = this.preemption;
+      const refusals = this.#refusals.get(gp);
+      const { pc, sp } = this.#thread;
+      const by = refusals === undefined || refusals.size === 0 ? undefined : refusals.get(nameOf(pc, sp));
+      if (by === 'state') return false;
+      if (by === 'tables') runtime.setPreempt(gp, true);
+      else if (asynchronous) this.preemption.requestPreempt(gp);
+      else {
+        runtime.setPreempt(gp, true);
+        runtime.poisonStackguard(gp);
+        // The next check of a prologue serves it: only the last place counts.
+        refusals?.clear();
+        this.#refused(gp, pc, sp, 'tables');
+      }
+      this.requests?.made(gp);
+      return true;
+    } catch (error) {
+      return unreadable(error, false);
+    }
   }
 
   /**
@@ -222,14 +249,14 @@ export class HostHandler {
    * that isAsyncSafePoint makes before it looks at the PC pass. (`gogo` has the goroutine's g already, but runs on the stack of g0.)
    */
   get runsPreemptibly(): boolean {
-    return (
-      this.#attempt(() => {
-        const { runtime } = this.preemption;
-        const { sp } = this.#thread;
-        const gp = this.#getg();
-        return this.#isUserGoroutine(gp) && sp < runtime.stackHi(gp) && this.preemption.isLeftToTables(gp, sp);
-      }) ?? false
-    );
+    try {
+      const { sp } = this.#thread;
+      const gp = this.#getg();
+      const { runtime } = this.preemption;
+      return this.#isUserGoroutine(gp) && sp < runtime.stackHi(gp) && this.preemption.isLeftToTables(gp, sp);
+    } catch (error) {
+      return unreadable(error, false);
+    }
   }
 
   /** Whether gp is a goroutine that somebody could want to preempt: not g0, not gsignal, not what stands there before the first g. */
@@ -238,14 +265,10 @@ export class HostHandler {
     const mp = gp === 0 ? 0 : runtime.m(gp);
     return mp !== 0 && runtime.curg(mp) === gp && runtime.g0(mp) !== gp;
   }
+}
 
-  /** A thread that runs no Go yet has no g, or none that is one. */
-  #attempt<T>(read: () => T): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (error instanceof GuestReadError) return undefined;
-      throw error;
-    }
-  }
+/** What stands for what could not be read: a thread that runs no Go yet has no g, or none that is one. */
+function unreadable<T>(error: unknown, instead: T): T {
+  if (error instanceof GuestReadError) return instead;
+  throw error;
 }

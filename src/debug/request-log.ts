@@ -56,6 +56,7 @@ export class RequestLog {
     this.#model = model;
     this.#schedule = model.program.addressOf('runtime.schedule');
     this.#alone = new Set(this.#schedule === undefined ? [] : [this.#schedule]);
+    machine.futureBreakpoints = this.#alone;
   }
 
   /** A request was made of gp, the goroutine that runs. */

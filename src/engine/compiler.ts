@@ -31,6 +31,8 @@ export interface Counter {
 /** What is to happen besides executing. */
 export interface Watched {
   readonly breakpoints: Breakpoints | undefined;
+  /** Places that breakpoints may come to later: code that is made from now on is made for them. */
+  readonly futureBreakpoints: ReadonlySet<number>;
   /** Stop in the delay slot of every call, where PC shows the half-executed call. */
   readonly stopInCallSlots: boolean;
   readonly observer: Observer | undefined;

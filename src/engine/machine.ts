@@ -26,6 +26,7 @@ const BRANCHED_WORD = BRANCHED >>> 2;
 const NULLIFIED_WORD = NULLIFIED >>> 2;
 const REMAINING_WORD = REMAINING >>> 2;
 const STRETCH = 0x3fffffff;
+const NOWHERE: ReadonlySet<number> = new Set();
 
 export class Machine implements Watched {
   readonly isa: Isa;
@@ -38,6 +39,7 @@ export class Machine implements Watched {
   observer: Observer | undefined;
   counter: Counter | undefined;
   breakpoints: Breakpoints | undefined;
+  futureBreakpoints: ReadonlySet<number> = NOWHERE;
   stopInCallSlots = false;
   readonly #compiler: Compiler | undefined;
   /** Current wherever an observer takes over; whoever else looks at them does so through the state. */

@@ -248,14 +248,18 @@ export class Memory {
    * @throws GuestFault
    */
   translate(address: number, access: Access): number {
-    const page = Math.floor(address / PAGE_SIZE);
     if (access !== 'execute') {
       const { i32 } = this;
-      const at = firstEntry(page);
+      const at = firstEntry((address | 0) >>> PAGE_BITS);
       const tag = access === 'read' ? at + TLB_READ / 4 : at + TLB_WRITE / 4;
       const known = i32[tag] === (address & -PAGE_SIZE) && i32[tag + 1] === (Math.floor(address / 2 ** 32) | 0);
       if (known) return (address + i32[at + TLB_ADDEND / 4]!) >>> 0;
     }
+    return this.#translateMiss(address, access);
+  }
+
+  #translateMiss(address: number, access: Access): number {
+    const page = Math.floor(address / PAGE_SIZE);
     let entry = this.#entry(page);
     if ((entry & PRESENT) === 0) {
       if (!(address < this.limit)) throw new GuestFault(address, access, 'range');

@@ -46,19 +46,27 @@ export interface GoroutineState extends StopClass {
   readonly status: string;
 }
 
-/** A refusal that follows from the live structures. */
-class LiveRefusal implements Verdict {
+/** A refusal that follows from the live structures. Its reason quotes memory, as that is when it is first asked for. */
+export class LiveRefusal implements Verdict {
   readonly safe = false;
   readonly verdict = 'unsafe';
   readonly resume = 0;
   readonly check: CheckId;
-  readonly reason: string;
-  readonly checks: Verdict['checks'];
+  readonly #trail: Trail;
+  #reason: string | undefined;
 
   constructor(trail: Trail, check: CheckId) {
+    this.#trail = trail;
     this.check = check;
-    this.reason = trail.reason;
-    this.checks = trail.checks ?? [{ check, pass: false, detail: this.reason }];
+  }
+
+  get reason(): string {
+    this.#reason ??= this.#trail.reason;
+    return this.#reason;
+  }
+
+  get checks(): Verdict['checks'] {
+    return this.#trail.checks ?? [{ check: this.check, pass: false, detail: this.reason }];
   }
 }
 
@@ -157,7 +165,6 @@ export class Preemption {
    */
   isAsyncSafePoint(gp: number, pc: number, sp: number, lr: number, explain = false): Verdict {
     const trail = new Trail(this.without, explain);
-    // The reason is read here and now: it quotes memory that changes as the program runs on.
     if (this.#liveChecks(gp, sp, trail)) return new LiveRefusal(trail, trail.refusedBy ?? 'curg');
     if (!explain) return this.safePoints.isAsyncSafePointPC(pc, lr);
     return new TableVerdict(this.safePoints.decide(pc, lr, trail), pc, () => trail);
@@ -171,7 +178,7 @@ export class Preemption {
   /** curg, canPreemptM and stack. Returns true when one of them decides, or could not be made. */
   #liveChecks(gp: number, sp: number, trail: Trail): boolean {
     if (gp === 0) {
-      trail.refuses('curg', false, () => 'the thread runs no goroutine (g is nil)');
+      trail.refusesFor('curg', false, this.#describeCurg, gp, 0);
       trail.refusedBy = 'curg';
       return true;
     }
@@ -181,24 +188,19 @@ export class Preemption {
       const mp = runtime.m(gp);
       const curg = mp === 0 ? 0 : runtime.curg(mp);
       const onUserG = mp !== 0 && curg === gp;
-      if (trail.refuses('curg', onUserG, () => this.#describeCurg(gp, mp, curg))) return true;
+      if (trail.refusesFor('curg', onUserG, this.#describeCurg, gp, mp)) return true;
 
       making = 'canPreemptM';
       const pp = mp === 0 ? 0 : runtime.p(mp);
       const canPreempt = pp !== 0 && this.canPreemptM(mp);
-      if (trail.refuses('canPreemptM', canPreempt, () => this.#describeM(mp, pp))) return true;
+      if (trail.refusesFor('canPreemptM', canPreempt, this.#describeM, mp, pp)) return true;
 
       making = 'stack';
       return this.#stackCheck(gp, sp, trail);
     } catch (error) {
-      // A thread that is not (yet) running Go has no g, or none that is one. Switched off or not, no check lets that pass.
+      // A thread that is not (yet) running Go has no g, or none that is one.
       if (!(error instanceof GuestReadError)) throw error;
-      trail.refuses(making, false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
-      if (trail.refusedBy === undefined) {
-        trail.refusedBy = making;
-        trail.concludes(() => error.message);
-      }
-      return true;
+      return unreadable(trail, making, gp, error);
     }
   }
 
@@ -208,22 +210,28 @@ export class Preemption {
     const ready = this.program.asyncPreemptStackIsSet(this.memory);
     const room = ready && sp >= lo && sp - lo >= this.asyncPreemptStack;
     const secret = this.#checkSecret && runtime.secret(gp) !== 0;
-    return trail.refuses('stack', room && !secret, () => {
-      if (secret) return 'the goroutine is in secret mode';
-      if (!ready) return 'the runtime has not yet computed asyncPreemptStack, so nothing is preempted';
-      if (sp < lo) return `SP ${hex(sp)} is below stack.lo ${hex(lo)}`;
-      return `SP ${hex(sp)} is ${sp - lo} bytes above stack.lo ${hex(lo)}; an injected call needs ${this.asyncPreemptStack}`;
-    });
+    return trail.refusesFor('stack', room && !secret, this.#describeStack, gp, sp);
   }
 
-  #describeCurg(gp: number, mp: number, curg: number): string {
+  readonly #describeStack = (gp: number, sp: number): string => {
+    const lo = this.runtime.stackLo(gp);
+    if (this.#checkSecret && this.runtime.secret(gp) !== 0) return 'the goroutine is in secret mode';
+    if (!this.program.asyncPreemptStackIsSet(this.memory))
+      return 'the runtime has not yet computed asyncPreemptStack, so nothing is preempted';
+    if (sp < lo) return `SP ${hex(sp)} is below stack.lo ${hex(lo)}`;
+    return `SP ${hex(sp)} is ${sp - lo} bytes above stack.lo ${hex(lo)}; an injected call needs ${this.asyncPreemptStack}`;
+  };
+
+  readonly #describeCurg = (gp: number, mp: number): string => {
+    if (gp === 0) return 'the thread runs no goroutine (g is nil)';
     if (mp === 0) return `g ${hex(gp)} has no M`;
+    const curg = this.runtime.curg(mp);
     if (curg === gp) return `goroutine ${this.runtime.goid(gp)} is the user goroutine of its M`;
     const which = gp === this.runtime.g0(mp) ? 'g0' : gp === this.runtime.gsignal(mp) ? 'gsignal' : `g ${hex(gp)}`;
     return `the thread runs ${which}, not the user goroutine of its M (m.curg is ${hex(curg)})`;
-  }
+  };
 
-  #describeM(mp: number, pp: number): string {
+  readonly #describeM = (mp: number, pp: number): string => {
     const { runtime } = this;
     if (mp === 0) return 'there is no M';
     if (pp === 0) return 'the M has no P';
@@ -231,7 +239,7 @@ export class Preemption {
     parts.push(`preemptoff ${JSON.stringify(runtime.preemptoff(mp))}`, `p.status ${pstatusName(runtime.pstatus(pp))}`);
     if (this.rules.curgNotInSyscall && this.#curgInSyscall(mp)) parts.push('m.curg is in a system call');
     return parts.join(', ');
-  }
+  };
 
   /**
    * The timer interrupt (runtime `doSigPreempt`): if gp wants it and stands at a safe-point, rewrites the context so that
@@ -251,7 +259,7 @@ export class Preemption {
       if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);
     } else {
       const trail = new Trail(this.without, explain);
-      trail.refuses('want', false, () => this.#describeWant(gp));
+      trail.refusesFor('want', false, this.#describeWant, gp, 0);
       verdict = new LiveRefusal(trail, 'want');
     }
     this.#acknowledge(gp);
@@ -267,7 +275,7 @@ export class Preemption {
     }
   }
 
-  #describeWant(gp: number): string {
+  readonly #describeWant = (gp: number): string => {
     try {
       if (gp === 0) return 'the thread runs no goroutine';
       const status = this.runtime.readgstatus(gp);
@@ -277,7 +285,7 @@ export class Preemption {
       if (error instanceof GuestReadError) return error.message;
       throw error;
     }
-  }
+  };
 
   /** m.preemptGen += 1, m.signalPending = 0: else suspendG waits for ever, and preemptM never signals again. */
   #acknowledge(gp: number): void {
@@ -354,6 +362,16 @@ export class Preemption {
     const verdict = this.isAsyncSafePoint(this.getg(thread), thread.pc, thread.sp, thread.lr);
     return { kind: verdict.safe ? 'asynchronous' : 'none', reason: verdict.reason };
   }
+}
+
+/** A check that could not be made refuses as well, switched off or not. */
+function unreadable(trail: Trail, making: CheckId, gp: number, error: GuestReadError): true {
+  trail.refuses(making, false, () => `g ${hex(gp)} is no goroutine: ${error.message}`);
+  if (trail.refusedBy === undefined) {
+    trail.refusedBy = making;
+    trail.concludes(() => error.message);
+  }
+  return true;
 }
 
 /** Functions on the way from a failed stack check to the scheduler. */

@@ -103,6 +103,18 @@ export class Trail {
     return decides && this.checks === undefined;
   }
 
+  /**
+   * As `refuses`, the detail being made of two numbers: for checks that every interrupt makes, each of which would otherwise make a
+   * closure, needed or not.
+   */
+  refusesFor(check: CheckId, pass: boolean, detail: (a: number, b: number) => string, a: number, b: number): boolean {
+    return (!pass || this.checks !== undefined) && this.#notes(check, pass, detail, a, b);
+  }
+
+  #notes(check: CheckId, pass: boolean, detail: (a: number, b: number) => string, a: number, b: number): boolean {
+    return this.refuses(check, pass, () => detail(a, b));
+  }
+
   /** Sets what the reason will be. It is made when it is asked for, which in a run is seldom. */
   concludes(sentence: () => string): void {
     this.#sentence = sentence;

@@ -29,6 +29,7 @@ export class Watch {
   observer: Observer | undefined;
   counter: Counter | undefined;
   stopInCallSlots = false;
+  #future: ReadonlySet<number> | undefined;
   /**
    * In which way code is compiled now: the same for runs whose code looks at the same words; undefined where it has numbers that only
    * this run knows.
@@ -47,10 +48,11 @@ export class Watch {
   }
 
   /** Whether all is as it is wanted: no breakpoint is on, nor wanted. Asked at each entry from outside. */
-  isCurrent({ breakpoints, stopInCallSlots, observer, counter }: Watched): boolean {
+  isCurrent({ breakpoints, futureBreakpoints, stopInCallSlots, observer, counter }: Watched): boolean {
     return (
       breakpoints === undefined &&
       this.#on.length === 0 &&
+      futureBreakpoints === this.#future &&
       stopInCallSlots === this.stopInCallSlots &&
       observer === this.observer &&
       counter === this.counter
@@ -75,6 +77,11 @@ export class Watch {
     this.observer = wanted.observer;
     this.counter = wanted.counter;
     const words = this.#stops.size + this.#regions.size;
+    if (wanted.futureBreakpoints !== this.#future) {
+      this.#future = wanted.futureBreakpoints;
+      // Those that find no room, or code that does not look at them, are seen to when they come.
+      for (const pc of this.#future) if (!compiled(Math.floor(pc / PAGE_SIZE))) this.#wordAt(this.#stops, pc);
+    }
     const { unseen, possible } = this.#setBreakpoints(wanted.breakpoints, compiled);
     if (stale || this.#stops.size + this.#regions.size !== words) this.variant = this.#variant();
     return { stale: stale || unseen, possible };
@@ -91,13 +98,10 @@ export class Watch {
     this.#on.length = 0;
     let unseen = false;
     const turnOn = <K>(words: Map<K, number>, key: K, lacks: () => boolean): boolean => {
-      let at = words.get(key);
-      if (at === undefined) {
-        at = STOPS + 4 * (this.#stops.size + this.#regions.size);
-        if (at >= STOPS_END) return false;
-        words.set(key, at);
-        unseen ||= lacks();
-      }
+      const isNew = !words.has(key);
+      const at = this.#wordAt(words, key);
+      if (at === undefined) return false;
+      if (isNew) unseen ||= lacks();
       i32[at >>> 2] = 1;
       this.#on.push(at);
       return true;
@@ -108,6 +112,17 @@ export class Watch {
         possible &&= turnOn(this.#stops, pc, () => compiled(Math.floor(pc / PAGE_SIZE)));
     } else if (wanted !== undefined) possible = turnOn(this.#regions, wanted, () => true);
     return { unseen, possible };
+  }
+
+  /** Where the word of a place or region stands, off if it is new; undefined where there is no room for it. */
+  #wordAt<K>(words: Map<K, number>, key: K): number | undefined {
+    const known = words.get(key);
+    if (known !== undefined) return known;
+    const at = STOPS + 4 * (this.#stops.size + this.#regions.size);
+    if (at >= STOPS_END) return undefined;
+    words.set(key, at);
+    this.#memory.i32[at >>> 2] = 0;
+    return at;
   }
 
   #variant(): string | undefined {
