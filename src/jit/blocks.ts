@@ -133,6 +133,8 @@ export interface Blocks {
   readonly blocks: readonly Block[];
   /** Addresses after system calls and calls that are left, where control comes back, and where long blocks were cut, so that it can. */
   readonly resumes: readonly number[];
+  /** Whether there was room for all of them. */
+  readonly complete: boolean;
 }
 
 /**
@@ -215,7 +217,7 @@ export function findBlocks(
   const blocks = [...leaders].map((pc) => makeBlock(pc, found, ends));
   for (const pc of avoided)
     if (!leaders.has(pc)) blocks.push({ pc, items: [], flow: { kind: 'leave', at: pc, cold: true }, count: 0 });
-  return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes };
+  return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes, complete: found.size < rules.most };
 }
 
 /** @param ends whether another block begins at an address, here or elsewhere */

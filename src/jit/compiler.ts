@@ -57,8 +57,8 @@ export interface CompilerOptions {
 /** Bridges that are made at once. */
 const MOST_BRIDGES = 1000;
 
-/** What is to be compiled, by start of the function: where it was arrived at. */
-type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[] }>;
+/** What is to be compiled, by start of the function: where it was arrived at, or is entered already and to be compiled `again`. */
+type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[]; readonly again: boolean }>;
 
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
@@ -545,7 +545,7 @@ class JitCompiler implements Compiler {
     const want = (pc: number): void => {
       const { start, extent } = this.#planner.extentOf(pc);
       const found = wanted.get(start);
-      if (found === undefined) wanted.set(start, { extent, pcs: [pc] });
+      if (found === undefined) wanted.set(start, { extent, pcs: [pc], again: false });
       else found.pcs.push(pc);
     };
     for (const pc of pcs) if (!this.#entries.has(pc)) want(pc);
@@ -558,18 +558,17 @@ class JitCompiler implements Compiler {
     let plans: Plan[] = [];
     let size = 0;
     // A map is gone through in the order of insertion, with what is inserted meanwhile.
-    for (const [start, function_] of wanted) {
-      const made = this.#planner.plan(start, function_.extent, function_.pcs);
-      if (made === undefined) continue;
-      plans.push(made);
-      size += made.instructions;
+    for (const [start, { extent, pcs, again }] of wanted) {
+      const made = this.#planner.plans(start, extent, pcs, again);
+      plans.push(...made);
+      for (const { instructions } of made) size += instructions;
       if (size > this.#policy.batchInstructions) {
         if (!this.#build(plans)) break;
         plans = [];
         size = 0;
         if (hostMilliseconds() > until) break;
       } else
-        for (const callee of this.#planner.callees(made))
+        for (const callee of made.flatMap((each) => this.#planner.callees(each)))
           if (!wanted.has(this.#planner.extentOf(callee).start)) want(callee);
     }
     this.#build(plans);
@@ -584,7 +583,7 @@ class JitCompiler implements Compiler {
       if (function_ === undefined || function_.fast) continue;
       function_.fast = true;
       const pcs = this.#entries.of((slot) => this.#visits.isIn(slot, start));
-      wanted.set(start, { extent: this.#planner.extentOf(start).extent, pcs });
+      wanted.set(start, { extent: this.#planner.extentOf(start).extent, pcs, again: true });
     }
     if (wanted.size === 0) return;
     this.#compileWanted(wanted, () => undefined, until);

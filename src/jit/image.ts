@@ -60,8 +60,13 @@ export interface CodeImage extends EntryImage, BridgeImage {
   /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;
-  /** Of each function that was compiled: its start, at which addresses it is to be entered besides, and whether it is to be fast. */
-  readonly functions: readonly { readonly start: number; readonly also: readonly number[]; readonly fast: boolean }[];
+  /** Of each function that was compiled: its start, and what the planner knows of it. */
+  readonly functions: readonly {
+    readonly start: number;
+    readonly also: readonly number[];
+    readonly fast: boolean;
+    readonly divided: boolean;
+  }[];
   /** By slot: the start of the function in it, or a negative number. */
   readonly starts: Float64Array;
   /** Pages that the code was compiled from, by number, and checksums of their bytes (CRC-32). */

@@ -3,7 +3,7 @@
 
 import type { CompilerParts } from '../engine/compiler.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { type Blocks, type Extent, findBlocks } from './blocks.ts';
+import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
 import type { Coverage } from './coverage.ts';
 import type { Entries } from './entries.ts';
 import type { CodeImage } from './image.ts';
@@ -27,14 +27,17 @@ interface Known {
   fast: boolean;
   /** An earlier run had compiled it. */
   readonly adopted: boolean;
+  /** It is too large for one unit: each is of a part, from where it was arrived at, and known by its own start as well. */
+  divided: boolean;
 }
 
-const known = (also: readonly number[], fast: boolean, adopted: boolean): Known => ({
+const known = (also: readonly number[], fast: boolean, adopted: boolean, divided: boolean): Known => ({
   also: [...also],
   jumps: new Map(),
   compiled: 0,
   fast,
   adopted,
+  divided,
 });
 
 /** What plans are made of and for. */
@@ -51,7 +54,12 @@ interface Given {
 
 /** Instructions of a unit. What a bridge does not reach the evaluator takes over again, and the next run has another bridge from there. */
 const MOST_OF_FUNCTION = 6000;
+const MOST_OF_PART = 2000;
 const MOST_OF_BRIDGE = 50;
+
+/** Whether something is executed at `start`. */
+const beginsAt = (start: number, blocks: readonly Block[]): boolean =>
+  blocks.some(({ pc, count }) => pc === start && count > 0);
 
 export class Planner {
   readonly #given: Given;
@@ -78,23 +86,77 @@ export class Planner {
     };
   }
 
-  /** A unit of a function that was arrived at in some places; undefined where it is to stay with the evaluator. */
-  plan(start: number, extent: Extent, pcs: readonly number[]): Plan | undefined {
+  /**
+   * Units of a function that was arrived at in some places; none where it is to stay with the evaluator.
+   * @param again whether they are to take the place of one unit, which can be entered in all of these places
+   */
+  plans(start: number, extent: Extent, pcs: readonly number[], again: boolean): Plan[] {
     const { policy } = this.#given;
+    const function_ = this.#known(start, false);
+    if (function_.compiled >= policy.maxCompilations) return [];
+    if (!function_.divided) {
+      const { also } = function_;
+      const starts = [start, ...also, ...pcs];
+      const found = this.#blocks(starts, extent, this.#coldIn(function_), () => false, MOST_OF_FUNCTION);
+      const { blocks, resumes, complete } = found;
+      if (complete && blocks.length <= policy.maxBlocks) {
+        if (!beginsAt(start, blocks)) return [];
+        function_.compiled++;
+        return [plan(start, also, pcs, blocks, resumes, false)];
+      }
+      function_.divided = true;
+    }
+    return again ? this.#part(start, extent, pcs, new Set()) : this.#parts(extent, pcs);
+  }
+
+  /** Units of parts of a function. */
+  #parts(extent: Extent, pcs: readonly number[]): Plan[] {
+    const made: Plan[] = [];
+    const entered = new Set<number>();
+    const held = new Set<number>();
+    for (const pc of [...pcs].sort((a, b) => a - b)) {
+      if (held.has(pc)) continue;
+      for (const part of this.#part(pc, extent, [], entered)) {
+        made.push(part);
+        for (const entry of part.entries) entered.add(entry);
+        for (const { items } of part.blocks) for (const item of items) held.add(item.pc);
+      }
+    }
+    return made;
+  }
+
+  /**
+   * A unit from a place on, up to those that can be entered otherwise.
+   * @param also entries of its own
+   * @param entered what is going to be an entry
+   */
+  #part(start: number, extent: Extent, also: readonly number[], entered: ReadonlySet<number>): Plan[] {
+    const { entries, policy } = this.#given;
+    const part = this.#known(start, true);
+    const cold = this.#coldIn(part);
+    const ends = (at: number): boolean => entered.has(at) || entries.has(at);
+    for (let most = MOST_OF_PART; most > 0; most >>>= 1) {
+      const { blocks, resumes } = this.#blocks([start, ...also], extent, cold, ends, most);
+      if (blocks.length > policy.maxBlocks) continue;
+      if (!beginsAt(start, blocks)) break;
+      part.compiled++;
+      return [plan(start, also, [], blocks, resumes, false)];
+    }
+    return [];
+  }
+
+  #known(start: number, divided: boolean): Known {
     let function_ = this.#functions.get(start);
     if (function_ === undefined) {
-      function_ = known([], policy.visits === 0, false);
+      function_ = known([], this.#given.policy.visits === 0, false, divided);
       this.#functions.set(start, function_);
     }
-    if (function_.compiled >= policy.maxCompilations) return undefined;
-    const { also } = function_;
-    const prunes = function_.compiled < policy.prunings;
-    const cold = (at: number): boolean => prunes && this.#isCold(at);
-    const { blocks, resumes } = this.#blocks([start, ...also, ...pcs], extent, cold, () => false, MOST_OF_FUNCTION);
-    if (blocks.length > policy.maxBlocks) return undefined;
-    if (!blocks.some((b) => b.pc === start && b.count > 0)) return undefined;
-    function_.compiled++;
-    return plan(start, also, pcs, blocks, resumes, false);
+    return function_;
+  }
+
+  /** What is to be left out of a function. */
+  #coldIn({ compiled }: Known): (pc: number) => boolean {
+    return compiled < this.#given.policy.prunings ? (at) => this.#isCold(at) : () => false;
   }
 
   /** A unit of the way from an address in what is compiled to the next entries. */
@@ -107,7 +169,7 @@ export class Planner {
       (at) => entries.has(at),
       MOST_OF_BRIDGE,
     );
-    if (blocks.length > policy.maxBlocks || !blocks.some((b) => b.pc === pc && b.count > 0)) return undefined;
+    if (blocks.length > policy.maxBlocks || !beginsAt(pc, blocks)) return undefined;
     return plan(pc, [], [], blocks, resumes, true);
   }
 
@@ -169,16 +231,13 @@ export class Planner {
 
   /** What the next run is to know of functions. */
   all(): CodeImage['functions'] {
-    return [...this.#functions].map(([start, { also, fast }]) => ({
-      start,
-      also,
-      fast,
-    }));
+    return [...this.#functions].map(([start, { also, fast, divided }]) => ({ start, also, fast, divided }));
   }
 
   /** Takes over what another run knew. */
   adopt(functions: CodeImage['functions']): void {
-    for (const { start, also, fast } of functions) this.#functions.set(start, known(also, fast, true));
+    for (const { start, also, fast, divided } of functions)
+      this.#functions.set(start, known(also, fast, true, divided));
   }
 
   clear(): void {

@@ -31,7 +31,7 @@ export interface Policy {
   readonly maxCompilations: number;
   /** How often a function is compiled without the blocks that were never executed. */
   readonly prunings: number;
-  /** A function of more blocks than this stays with the evaluator: its nesting would exhaust the host's stack, ours and V8's. */
+  /** A function of more blocks than this is compiled in parts: its nesting would exhaust the host's stack, ours and V8's. */
   readonly maxBlocks: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import type { Machine } from '../../src/engine/machine.ts';
-import { bareMachine, words } from '../support/bare-machine.ts';
+import { bareMachine, countEvaluated, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 import { Random } from '../support/random.ts';
 
@@ -53,18 +53,6 @@ test.each(GOARCHES)('%s: wherever a run stops, in a slot as well, the state is t
   });
   expect([...inSlots].sort((a, b) => a - b)).toEqual(goarch === 'amd64' ? [] : [12, 28, 36]);
 });
-
-/** Counts what the evaluator executes from now on of what is decoded. */
-function countEvaluated(machine: Machine): () => number {
-  let evaluated = 0;
-  const count = (): void => {
-    evaluated++;
-  };
-  for (const instruction of new Set([...machine.code.blocks()].flatMap(({ instructions }) => instructions)))
-    if (instruction !== undefined)
-      Object.defineProperty(instruction, 'steps', { value: [count, ...instruction.steps] });
-  return () => evaluated;
-}
 
 test.each(GOARCHES)('%s: the evaluator executes nothing any more but slots that were stopped at', (goarch) => {
   const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });

@@ -35,4 +35,18 @@ describe.each(GOARCHES)('%s programs under both engines', (goarch) => {
     },
     120_000,
   );
+  test.each(fixtures.slice(-1).map((f) => [f.release] as const))(
+    'hello of Go %s with all but the smallest functions in parts: the same again',
+    (release) => {
+      const agreement = lockstep({
+        bytes: loadFixture('hello', goarch, release),
+        every: 1777,
+        until: 300_000,
+        policy: { maxBlocks: 6 },
+      });
+      expect(agreement.parted).toBeUndefined();
+      expect(agreement.stats.units).toBeGreaterThan(40);
+    },
+    120_000,
+  );
 });

@@ -55,3 +55,15 @@ export function bareMachine(
   machine.state.jump(at);
   return { machine, stats: () => stats! };
 }
+
+/** Counts what the evaluator executes from now on of what is decoded. */
+export function countEvaluated(machine: Machine): () => number {
+  let evaluated = 0;
+  const count = (): void => {
+    evaluated++;
+  };
+  for (const instruction of new Set([...machine.code.blocks()].flatMap(({ instructions }) => instructions)))
+    if (instruction !== undefined)
+      Object.defineProperty(instruction, 'steps', { value: [count, ...instruction.steps] });
+  return () => evaluated;
+}
