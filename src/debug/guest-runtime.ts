@@ -4,7 +4,7 @@ import type { Register } from '../../isa/dsl/registers.ts';
 import { Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, getg } from '../goruntime/view.ts';
 import { QUANTUM } from '../linux/sched.ts';
-import type { BlockedCall, Task } from '../linux/task.ts';
+import { type BlockedCall, keepRegisters, type Task } from '../linux/task.ts';
 import { ABI_INTERNAL_AMD64 } from './guest-call.ts';
 import type { Go, Session, SessionEnd } from './session.ts';
 
@@ -185,7 +185,8 @@ export class SleepingThread {
       machine.breakpoints = before;
     }
     const current = kernel.current!;
-    current.registers.set(registers);
+    current.registers = registers;
+    current.sharesRegisters = false;
     current.executed = kernel.executed(current);
     current.blocked = blocked;
     // Whoever woke it meanwhile found it awake: its wait has to look at its condition again.
@@ -216,7 +217,7 @@ export class SleepingThread {
     const { kernel } = process;
     const running = kernel.current;
     if (running !== undefined) {
-      machine.state.save(running.registers);
+      keepRegisters(running, machine.state);
       running.executed = kernel.executed(running);
       kernel.sched.ready(running.tid);
     }

@@ -28,15 +28,15 @@ export type OracleName = 'end' | 'progress' | 'registers' | 'stack' | 'path' | '
 interface Step {
   readonly pc: number;
   readonly instruction: Instruction;
-  readonly after: SavedState;
+  readonly after: Block;
 }
 
-/** The goroutine before an injection, and how it goes on undisturbed. */
+/** The goroutine before an injection, and how it goes on undisturbed; good until the next one is observed. */
 export interface Undisturbed {
   /** Where it resumes if nothing is restarted: in a delay slot the branch's address. */
   readonly pc: number;
   readonly sp: number;
-  readonly registers: SavedState;
+  readonly registers: Block;
   /** The bytes of its stack from SP up, at most STACK_BYTES. */
   readonly stack: Uint8Array;
   readonly steps: readonly Step[];
@@ -79,19 +79,27 @@ function sameIn(a: SavedState, b: SavedState, register: Register): boolean {
   return true;
 }
 
-/** The bytes of the state block that the registers take, each as 0xff. */
-function maskOf(registers: readonly Register[], size: number): Uint8Array {
-  const mask = new Uint8Array(size);
-  for (const { offset, type } of registers) mask.fill(0xff, offset, offset + sizeOf(type));
+/** Bytes of a state block, and the same as words. Those of an injection are used for the next one: making them takes longer than copying. */
+class Block {
+  readonly bytes: SavedState;
+  readonly words: Int32Array;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+    this.words = new Int32Array(this.bytes.buffer, 0, size >>> 2);
+  }
+}
+
+/** The bytes that the registers take, each as 0xff. */
+function maskOf(registers: readonly Register[], size: number): Block {
+  const mask = new Block(size);
+  for (const { offset, type } of registers) mask.bytes.fill(0xff, offset, offset + sizeOf(type));
   return mask;
 }
 
-const words = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
-
 /** Whether two states have the same bytes under a mask: asked a dozen times for each injection, and hardly ever denied. */
-function sameUnder(mask: Uint8Array, a: SavedState, b: SavedState): boolean {
-  const [m, x, y] = [words(mask), words(a), words(b)];
-  for (let i = 0; i < m.length; i++) if (((x[i]! ^ y[i]!) & m[i]!) !== 0) return false;
+function sameUnder({ words: mask }: Block, { words: a }: Block, { words: b }: Block): boolean {
+  for (let i = 0; i < mask.length; i++) if (((a[i]! ^ b[i]!) & mask[i]!) !== 0) return false;
   return true;
 }
 
@@ -137,9 +145,11 @@ export class Oracles {
   readonly #unwinder: Unwinder;
   readonly #scanner: StackScanner;
   readonly #kept: readonly Register[];
-  readonly #keptMask: Uint8Array;
-  /** Where the state is put that is compared. */
-  readonly #now: SavedState;
+  readonly #keptMask: Block;
+  /** The state that is compared; that before the injection; those after the undisturbed steps. */
+  readonly #now: Block;
+  readonly #before: Block;
+  readonly #after: readonly Block[];
   /** The assembler's temporary, which asyncPreempt destroys: nothing may need it where the tables say safe. */
   readonly #temp: Register | undefined;
   readonly #sp: Register;
@@ -159,7 +169,9 @@ export class Oracles {
     this.#temp = temp === undefined ? undefined : registers.byName.get(temp);
     this.#kept = registers.all.filter((r) => !control.has(r) && !NOT_THE_GOROUTINES.has(r.name) && r !== this.#temp);
     this.#keptMask = maskOf(this.#kept, registers.size);
-    this.#now = new Uint8Array(registers.size);
+    this.#now = new Block(registers.size);
+    this.#before = new Block(registers.size);
+    this.#after = Array.from({ length: LOOKAHEAD }, () => new Block(registers.size));
     this.#sp = session.machine.state.register(arch.spRegister);
     this.#pc = registers.control.pc;
     this.#linkBit = registers.byName.get('LLbit');
@@ -199,7 +211,7 @@ export class Oracles {
   observe(gp: number): Undisturbed {
     const { machine } = this.#session;
     const { pc, sp } = this.#thread;
-    const registers = machine.state.save();
+    const registers = this.#save(this.#before);
     const stack = this.#readStack(gp, sp);
     this.#thread.exceptionReturn();
     const tid = this.#session.tid;
@@ -214,7 +226,7 @@ export class Oracles {
       if (end !== undefined || this.#session.tid !== tid || this.#getg() !== gp) {
         return { pc, sp, registers, stack, steps, callersAfter: undefined };
       }
-      steps.push({ pc: at, instruction, after: machine.state.save() });
+      steps.push({ pc: at, instruction, after: this.#save(this.#after[steps.length]!) });
     }
     const callersAfter = this.walk(gp, CALLERS_AFTER).frames;
     return { pc, sp, registers, stack, steps, callersAfter };
@@ -222,6 +234,12 @@ export class Oracles {
 
   #getg(): number {
     return this.#go.preemption.getg(this.#thread);
+  }
+
+  /** Puts the state as it is into a block. */
+  #save(block: Block): Block {
+    this.#session.machine.state.save(block.bytes);
+    return block;
   }
 
   #instruction(): Instruction | undefined {
@@ -246,8 +264,9 @@ export class Oracles {
   }
 
   /** The first kept register that differs, as a sentence. With `temp`, the assembler's temporary counts too. */
-  #registerDifference(before: SavedState, after: SavedState, temp: boolean): string | undefined {
-    const kept = sameUnder(this.#keptMask, before, after);
+  #registerDifference(blockBefore: Block, blockAfter: Block, temp: boolean): string | undefined {
+    const [before, after] = [blockBefore.bytes, blockAfter.bytes];
+    const kept = sameUnder(this.#keptMask, blockBefore, blockAfter);
     const differ = kept ? [] : this.#kept.filter((r) => !sameIn(before, after, r));
     if (temp && this.#temp !== undefined && !sameIn(before, after, this.#temp)) differ.push(this.#temp);
     if (differ.length === 0) return undefined;
@@ -259,14 +278,15 @@ export class Oracles {
 
   /** What is wrong with the registers of the goroutine that has just resumed, if anything. */
   registers(before: Undisturbed, restarted: boolean): string | undefined {
-    const now = this.#session.machine.state.save(this.#now);
+    const now = this.#save(this.#now);
     const differ = this.#registerDifference(before.registers, now, false);
     if (differ !== undefined || restarted || this.#temp === undefined) return differ;
-    if (sameIn(before.registers, now, this.#temp)) return undefined;
+    const [was, is] = [before.registers.bytes, now.bytes];
+    if (sameIn(was, is, this.#temp)) return undefined;
     const reader = this.#liveAt(before, this.#temp);
     if (reader === undefined) return undefined;
     const { name } = this.#temp;
-    return `${name} was ${hex(valueIn(before.registers, this.#temp))}, is ${hex(valueIn(now, this.#temp))}, and the instruction at ${hex(reader)} reads it`;
+    return `${name} was ${hex(valueIn(was, this.#temp))}, is ${hex(valueIn(is, this.#temp))}, and the instruction at ${hex(reader)} reads it`;
   }
 
   /** PC of the instruction that reads the register before any writes it, on the way that the goroutine takes undisturbed. */
@@ -283,6 +303,7 @@ export class Oracles {
     const now = this.#readStack(gp, before.sp);
     if (now.length !== before.stack.length)
       return `${before.stack.length} bytes of stack above SP became ${now.length}`;
+    if (Buffer.compare(now, before.stack) === 0) return undefined;
     for (let i = 0; i < now.length; i++) {
       if (now[i] !== before.stack[i]) {
         const at = before.sp + i;
@@ -303,7 +324,7 @@ export class Oracles {
       if (end !== undefined) return 'the program ended in the restarted sequence';
     }
     if (machine.state.pc !== before.pc) return `the restarted sequence leads to ${hex(machine.state.pc)}, not back`;
-    return this.#registerDifference(before.registers, machine.state.save(this.#now), true);
+    return this.#registerDifference(before.registers, this.#save(this.#now), true);
   }
 
   /**
@@ -320,19 +341,19 @@ export class Oracles {
       const at = machine.state.pc;
       if (at !== pc) return { detail: `goes on at ${hex(at)} instead of ${hex(pc)}` };
       const end = this.#session.step();
-      const name = `${instruction.decoded.text(pc)} at ${hex(pc)}`;
-      if (end !== undefined) return { detail: `the program ends in ${name}`, end };
+      const name = (): string => `${instruction.decoded.text(pc)} at ${hex(pc)}`;
+      if (end !== undefined) return { detail: `the program ends in ${name()}`, end };
       // Another thread's turn: this goroutine's registers are not in the machine.
       if (this.#session.tid !== tid) return undefined;
-      if (this.#getg() !== gp) return { detail: `${name} leaves the goroutine` };
-      const now = machine.state.save(this.#now);
+      if (this.#getg() !== gp) return { detail: `${name()} leaves the goroutine` };
+      const now = this.#save(this.#now);
       if (temp !== undefined && writes(instruction.list, temp)) tempDefined = true;
       const differ = this.#registerDifference(after, now, tempDefined);
-      const elsewhere = !sameIn(after, now, this.#pc);
+      const elsewhere = !sameIn(after.bytes, now.bytes, this.#pc);
       if (differ === undefined && !elsewhere) continue;
       if (this.#mayDiffer(instruction.list)) return undefined;
-      const detail = differ ?? `goes to ${hex(machine.state.pc)} instead of ${hex(valueIn(after, this.#pc))}`;
-      return { detail: `after ${name}, ${detail}` };
+      const detail = differ ?? `goes to ${hex(machine.state.pc)} instead of ${hex(valueIn(after.bytes, this.#pc))}`;
+      return { detail: `after ${name()}, ${detail}` };
     }
     if (before.callersAfter === undefined) return undefined;
     const { frames } = this.walk(gp, CALLERS_AFTER);

@@ -68,6 +68,14 @@ interface Cursor {
   interrupted: boolean;
 }
 
+/** Goes to another frame, whose caller is not known by a link register. */
+function go(at: Cursor, pc: number, sp: number, interrupted: boolean): void {
+  at.pc = pc;
+  at.sp = sp;
+  at.lr = 0;
+  at.interrupted = interrupted;
+}
+
 /** Walks stacks of one program. */
 export class Unwinder {
   readonly #program: GoProgram;
@@ -125,7 +133,7 @@ export class Unwinder {
     const pointer = this.#arch.pointerSize;
     const limit = options.limit ?? DEFAULT_LIMIT;
     let gp = options.gp;
-    const at: Cursor = { ...start, interrupted: true };
+    const at: Cursor = { pc: start.pc, sp: start.sp, lr: start.lr, interrupted: true };
     const done = (stop: StackWalk['stop'], reason: string): StackWalk => ({ frames, stop, reason });
 
     while (frames.length < limit) {
@@ -147,7 +155,7 @@ export class Unwinder {
           if (id === 'morestack') {
             // newstack resumes the goroutine at g.sched: nothing returns through this frame.
             frames.push(this.#frame(f, at, at.sp, frames));
-            Object.assign(at, { pc: user.pc, sp: user.sp, lr: 0, interrupted: true });
+            go(at, user.pc, user.sp, true);
             continue;
           }
           at.sp = user.sp;
@@ -169,8 +177,9 @@ export class Unwinder {
       else ret = at.lr;
       if (ret === 0) return done('complete', `${f.name} has no caller`);
 
-      Object.assign(at, { pc: ret, sp: fp, lr: 0, interrupted: INJECTED.has(id) });
-      if (usesLR && INJECTED.has(id)) {
+      const injected = INJECTED.has(id);
+      go(at, ret, fp, injected);
+      if (usesLR && injected) {
         // The interrupt pushed LR before it faked the call (runtime `sigctxt.pushCall`).
         const saved = this.#memory.readPointer(at.sp);
         at.sp += pointer;

@@ -134,8 +134,8 @@ export class Kernel {
   }
 
   /** Adds a thread; the first has the process's id. */
-  addTask(task: Omit<Task, 'tid'>): Task {
-    const added: Task = { ...task, tid: this.#nextTid++ };
+  addTask(task: Omit<Task, 'tid' | 'sharesRegisters'>): Task {
+    const added: Task = { ...task, tid: this.#nextTid++, sharesRegisters: false };
     this.tasks.push(added);
     return added;
   }

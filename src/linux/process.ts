@@ -13,7 +13,7 @@ import type { HostTimes } from './host-time.ts';
 import { type Exit, Kernel, type KernelOptions, type KernelSnapshot } from './kernel.ts';
 import { type LoadOptions, load } from './loader.ts';
 import { formatCall, formatResult } from './strace.ts';
-import type { BlockedCall, Task } from './task.ts';
+import { type BlockedCall, keepRegisters, type Task } from './task.ts';
 import { repairUnaligned } from './unaligned.ts';
 import { Vfs } from './vfs/vfs.ts';
 import { emulateVsyscall } from './vsyscall.ts';
@@ -300,7 +300,7 @@ export class Process {
 
   #switchOut(task: Task): void {
     const { kernel, machine } = this;
-    machine.state.save(task.registers);
+    keepRegisters(task, machine.state);
     task.executed = kernel.executed(task);
     kernel.current = undefined;
   }

@@ -1,6 +1,6 @@
 // A thread of the guest, as plain data. Nested values are replaced, never changed in place, so a copy of the record is a snapshot of it.
 
-import type { SavedState } from '../engine/state.ts';
+import type { SavedState, State } from '../engine/state.ts';
 import type { ArgumentBits } from './abi/convert.ts';
 import type { CallName } from './abi/numbers.ts';
 import type { Wait } from './call.ts';
@@ -48,8 +48,10 @@ export interface Task {
   readonly tid: number;
   /** comm, at most 15 bytes. */
   name: string;
-  /** Registers while another thread runs, always in the same place; those of the running one are in machine.state. */
-  readonly registers: SavedState;
+  /** Registers while another thread runs, changed in place by `keepRegisters` alone; those of the running one are in machine.state. */
+  registers: SavedState;
+  /** Whether a copy of the thread has the same, which then must not change. */
+  sharesRegisters: boolean;
   /** Set while the thread waits. */
   blocked: BlockedCall | undefined;
   /** Why a waiting thread's handler is to run again; set when something woke it. */
@@ -67,5 +69,18 @@ export interface Task {
   executed: number;
 }
 
-/** The same thread in another process: what changes in place is not shared. */
-export const copyTask = (task: Task): Task => ({ ...task, registers: task.registers.slice() });
+/** The same thread in another process. */
+export function copyTask(task: Task): Task {
+  task.sharesRegisters = true;
+  return { ...task };
+}
+
+/** Keeps the registers of a thread that is not going to run, which are in the machine's state. */
+export function keepRegisters(task: Task, state: State): void {
+  if (!task.sharesRegisters) {
+    state.save(task.registers);
+    return;
+  }
+  task.registers = state.save();
+  task.sharesRegisters = false;
+}
