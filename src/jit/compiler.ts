@@ -332,7 +332,7 @@ class JitCompiler implements Compiler {
     this.stats.restored += image.held;
     for (const page of image.pages) this.#pages.add(page);
     this.#coverage.adopt(image.blocks, image.blockSizes);
-    this.#planner.adopt(image.functions);
+    this.#planner.adopt(image);
     this.#visits.adopt(image.starts);
     this.#exits.adopt(image.exits);
     this.#entries.adopt(image);
@@ -437,10 +437,10 @@ class JitCompiler implements Compiler {
       held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       ...this.#entries.all(),
       ...this.#bridges.all(),
+      ...this.#planner.all(),
       exits: this.#exits.all(),
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
-      functions: this.#planner.all(),
       starts: this.#visits.all(this.#modules.slots),
       pages: Float64Array.from(pages),
       pageSums: Uint32Array.from(pages, (page) => crc32(memory.compiledPage(page * PAGE_SIZE))),

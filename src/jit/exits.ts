@@ -30,10 +30,12 @@ export interface ExitImage {
   readonly kinds: Uint8Array;
 }
 
+const AT_FIRST = 1024;
+
 export class Exits {
-  #pcs = new Float64Array(1024);
-  #undone = new Int32Array(1024);
-  #kinds = new Uint8Array(1024);
+  #pcs: Float64Array = new Float64Array(AT_FIRST);
+  #undone: Int32Array = new Int32Array(AT_FIRST);
+  #kinds: Uint8Array = new Uint8Array(AT_FIRST);
   #length = 1;
   readonly #watched = new Map<number, WatchedExit>();
 
@@ -76,6 +78,10 @@ export class Exits {
   }
 
   clear(): void {
+    // What they are in may be another run's.
+    this.#pcs = new Float64Array(AT_FIRST);
+    this.#undone = new Int32Array(AT_FIRST);
+    this.#kinds = new Uint8Array(AT_FIRST);
     this.#length = 1;
     this.#watched.clear();
   }
@@ -86,11 +92,11 @@ export class Exits {
     return { pcs: this.#pcs.slice(0, n), undone: this.#undone.slice(0, n), kinds: this.#kinds.slice(0, n) };
   }
 
-  /** Takes over those of another run; there are none yet. */
+  /** Takes over those of another run; there are none yet. They are not copied: there is no room in them for another. */
   adopt({ pcs, undone, kinds }: ExitImage): void {
-    this.#pcs = Float64Array.from(pcs);
-    this.#undone = Int32Array.from(undone);
-    this.#kinds = Uint8Array.from(kinds);
+    this.#pcs = pcs;
+    this.#undone = undone;
+    this.#kinds = kinds;
     this.#length = pcs.length;
   }
 }

@@ -7,6 +7,7 @@ import type { NumberedList } from '../engine/flags.ts';
 import type { BridgeImage } from './bridges.ts';
 import type { EntryImage } from './entries.ts';
 import type { ExitImage } from './exits.ts';
+import type { FunctionImage } from './planner.ts';
 
 /** What was kept of a module is not what was given to be kept. */
 export class CodeDamaged extends Error {
@@ -45,7 +46,7 @@ export interface HostImage {
   readonly driver: MachineCode;
 }
 
-export interface CodeImage extends EntryImage, BridgeImage {
+export interface CodeImage extends EntryImage, BridgeImage, FunctionImage {
   /** Undefined where the host's machine code cannot be had. */
   readonly host: HostImage | undefined;
   /** Those modules of which something is still in use. */
@@ -60,13 +61,6 @@ export interface CodeImage extends EntryImage, BridgeImage {
   /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;
-  /** Of each function that was compiled: its start, and what the planner knows of it. */
-  readonly functions: readonly {
-    readonly start: number;
-    readonly also: readonly number[];
-    readonly fast: boolean;
-    readonly divided: boolean;
-  }[];
   /** By slot: the start of the function in it, or a negative number. */
   readonly starts: Float64Array;
   /** Pages that the code was compiled from, by number, and checksums of their bytes (CRC-32). */

@@ -129,7 +129,10 @@ export class Modules {
 
   #grow(slots: number): void {
     const { table } = this.#host();
-    while (slots > table.length) table.grow(table.length);
+    // All at once: each instance that has the table makes room for itself.
+    let size = table.length;
+    while (slots > size) size *= 2;
+    if (size > table.length) table.grow(size - table.length);
     this.#slots = slots;
   }
 

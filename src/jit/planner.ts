@@ -6,7 +6,6 @@ import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
 import type { Coverage } from './coverage.ts';
 import type { Entries } from './entries.ts';
-import type { CodeImage } from './image.ts';
 import { type Plan, plan } from './plan.ts';
 import type { Policy } from './policy.ts';
 import type { Usages } from './usage.ts';
@@ -40,6 +39,17 @@ const known = (also: readonly number[], fast: boolean, adopted: boolean, divided
   divided,
 });
 
+/** What is known of functions, as data: mostly nobody asks for it again. Of each its start, whether it is to be fast and is divided, and how many addresses of `also` are its own. */
+export interface FunctionImage {
+  readonly functionStarts: Float64Array;
+  readonly functionFlags: Uint8Array;
+  readonly functionAlso: Int32Array;
+  readonly also: Float64Array;
+}
+
+const FAST = 1;
+const DIVIDED = 2;
+
 /** What plans are made of and for. */
 interface Given {
   readonly parts: CompilerParts;
@@ -64,10 +74,27 @@ const beginsAt = (start: number, blocks: readonly Block[]): boolean =>
 export class Planner {
   readonly #given: Given;
   /** By start. */
-  readonly #functions = new Map<number, Known>();
+  readonly #known = new Map<number, Known>();
+  /** What another run knew and is not among them yet. */
+  #adopted: FunctionImage | undefined;
 
   constructor(given: Given) {
     this.#given = given;
+  }
+
+  get #functions(): Map<number, Known> {
+    if (this.#adopted !== undefined) {
+      const { functionStarts, functionFlags, functionAlso, also } = this.#adopted;
+      this.#adopted = undefined;
+      let from = 0;
+      for (const [i, start] of functionStarts.entries()) {
+        const flags = functionFlags[i]!;
+        const own = also.subarray(from, from + functionAlso[i]!);
+        from += own.length;
+        this.#known.set(start, known([...own], (flags & FAST) !== 0, true, (flags & DIVIDED) !== 0));
+      }
+    }
+    return this.#known;
   }
 
   /** What is known of the function that begins at `start`, if it was compiled. */
@@ -92,7 +119,7 @@ export class Planner {
    */
   plans(start: number, extent: Extent, pcs: readonly number[], again: boolean): Plan[] {
     const { policy } = this.#given;
-    const function_ = this.#known(start, false);
+    const function_ = this.#knownOf(start, false);
     if (function_.compiled >= policy.maxCompilations) return [];
     if (!function_.divided) {
       const { also } = function_;
@@ -132,7 +159,7 @@ export class Planner {
    */
   #part(start: number, extent: Extent, also: readonly number[], entered: ReadonlySet<number>): Plan[] {
     const { entries, policy } = this.#given;
-    const part = this.#known(start, true);
+    const part = this.#knownOf(start, true);
     const cold = this.#coldIn(part);
     const ends = (at: number): boolean => entered.has(at) || entries.has(at);
     for (let most = MOST_OF_PART; most > 0; most >>>= 1) {
@@ -145,7 +172,8 @@ export class Planner {
     return [];
   }
 
-  #known(start: number, divided: boolean): Known {
+  /** The same, from now on if nothing is. */
+  #knownOf(start: number, divided: boolean): Known {
     let function_ = this.#functions.get(start);
     if (function_ === undefined) {
       function_ = known([], this.#given.policy.visits === 0, false, divided);
@@ -230,17 +258,24 @@ export class Planner {
   }
 
   /** What the next run is to know of functions. */
-  all(): CodeImage['functions'] {
-    return [...this.#functions].map(([start, { also, fast, divided }]) => ({ start, also, fast, divided }));
+  all(): FunctionImage {
+    if (this.#adopted !== undefined) return this.#adopted;
+    const functions = [...this.#known.values()];
+    return {
+      functionStarts: Float64Array.from(this.#known.keys()),
+      functionFlags: Uint8Array.from(functions, ({ fast, divided }) => (fast ? FAST : 0) | (divided ? DIVIDED : 0)),
+      functionAlso: Int32Array.from(functions, ({ also }) => also.length),
+      also: Float64Array.from(functions.flatMap(({ also }) => also)),
+    };
   }
 
-  /** Takes over what another run knew. */
-  adopt(functions: CodeImage['functions']): void {
-    for (const { start, also, fast, divided } of functions)
-      this.#functions.set(start, known(also, fast, true, divided));
+  /** Takes over what another run knew; there is nothing yet. */
+  adopt({ functionStarts, functionFlags, functionAlso, also }: FunctionImage): void {
+    this.#adopted = { functionStarts, functionFlags, functionAlso, also };
   }
 
   clear(): void {
-    this.#functions.clear();
+    this.#known.clear();
+    this.#adopted = undefined;
   }
 }
