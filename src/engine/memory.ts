@@ -206,8 +206,10 @@ export class Memory {
     if (newest !== undefined && !newest.saved.has(page)) newest.saved.set(page, old);
     leaf[page % LEAF] = entry;
     if ((old & CODE) !== 0 && (entry & CODE) === 0) this.#codeListener(page);
+    // The TLB knows nothing of a page that was not present.
+    if ((old & PRESENT) === 0) return;
     this.#dropTlb(page);
-    if ((old & PRESENT) !== 0 && old >>> 8 !== entry >>> 8) this.#release(old >>> 8);
+    if (old >>> 8 !== entry >>> 8) this.#release(old >>> 8);
   }
 
   /** Frees a frame that no snapshot holds. */
@@ -345,7 +347,16 @@ export class Memory {
   }
 
   #dropTlb(page: number): void {
-    for (const at of [firstEntry(page), secondEntry(page)]) this.i32.fill(INVALID_TAG, at, at + 4);
+    this.#dropEntry(firstEntry(page));
+    this.#dropEntry(secondEntry(page));
+  }
+
+  #dropEntry(at: number): void {
+    const i32 = this.i32;
+    i32[at + TLB_READ / 4] = INVALID_TAG;
+    i32[at + TLB_READ / 4 + 1] = INVALID_TAG;
+    i32[at + TLB_WRITE / 4] = INVALID_TAG;
+    i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
   }
 
   #flushTlbWrites(): void {
