@@ -202,7 +202,7 @@ class JitCompiler implements Compiler {
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
     if (this.#visits.due(this.#policy.visitedBatch)) this.#makeFast();
-    if (this.#bridges.pressing >= this.#policy.bridgeBatch) this.#compileBridges(this.#bridges.takePressing());
+    if (this.#bridges.pressing >= this.#policy.bridgeBatch) this.#compilePressing();
     const { i32 } = memory;
     const remainingWord = REMAINING >>> 2;
     const leftWord = LEFT_FLAG >>> 2;
@@ -399,6 +399,13 @@ class JitCompiler implements Compiler {
     // What is held in the middle of a block was come back to: no reason to cut the block.
     const rest = this.#coverage.lacks(pcs).sort((a, b) => this.#planner.heatOf(b) - this.#planner.heatOf(a));
     if (rest.length > 0 && this.#held <= this.#policy.cacheInstructions) this.#compile(rest, until);
+  }
+
+  /** Compiles the bridges that are pressing, but for where it is arrivals that say that something is to be compiled. */
+  #compilePressing(): void {
+    const pcs = this.#bridges.takePressing();
+    const lacking = new Set(this.#coverage.lacks(pcs));
+    this.#compileBridges(pcs.filter((pc) => !lacking.has(pc) || this.#planner.heatOf(pc) === 0));
   }
 
   /**

@@ -39,7 +39,10 @@ const known = (also: readonly number[], fast: boolean, adopted: boolean, divided
   divided,
 });
 
-/** What is known of functions, as data: mostly nobody asks for it again. Of each its start, whether it is to be fast and is divided, and how many addresses of `also` are its own. */
+/**
+ * What is known of functions, as data: mostly nobody asks for it again. Of each its start, whether it is to be fast and is divided, and how
+ * many addresses of `also` are its own.
+ */
 export interface FunctionImage {
   readonly functionStarts: Float64Array;
   readonly functionFlags: Uint8Array;
@@ -62,7 +65,10 @@ interface Given {
   readonly entries: Entries;
 }
 
-/** Instructions of a unit. What a bridge does not reach the evaluator takes over again, and the next run has another bridge from there. */
+/**
+ * Instructions of a unit. A function that has more is divided; what a bridge does not reach the evaluator takes over again, and the next run
+ * has another bridge from there.
+ */
 const MOST_OF_FUNCTION = 6000;
 const MOST_OF_PART = 2000;
 const MOST_OF_BRIDGE = 50;

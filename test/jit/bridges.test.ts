@@ -75,6 +75,25 @@ test.each(GOARCHES)('%s: without bridges it executes what a budget is too small 
   expect(evaluated()).toBeGreaterThan(TURNS);
 });
 
+test.each(GOARCHES)('%s: whoever watches is told of each instruction once, and it is counted once', (goarch) => {
+  const [compiled, evaluated] = [{ policy: AT_ONCE }, undefined].map((how) => {
+    const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], how);
+    const told: number[] = [];
+    const counted = new Map<number, number>();
+    const addTimes = (pc: number, times: number): void => {
+      counted.set(pc, (counted.get(pc) ?? 0) + times);
+    };
+    machine.observer = (pc) => told.push(pc);
+    machine.counter = { add: (pc) => addTimes(pc, 1), addTimes };
+    stopEverywhere(machine, () => undefined);
+    machine.settleCounts();
+    return { told, counted, units: how && stats().units };
+  });
+  expect(compiled!.units).toBeGreaterThan(5);
+  expect(compiled!.told).toEqual(evaluated!.told);
+  expect([...compiled!.counted].sort()).toEqual([...evaluated!.counted].sort());
+});
+
 test.each(GOARCHES)('%s: a window still ends the run before a switch point', (goarch) => {
   const isa = isaFor(goarch);
   const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE });
