@@ -2,9 +2,9 @@
 //
 // They begin where the evaluator took over in the middle of what is compiled: where a thread was left at the end of its quantum, where a
 // signal's handler returns to, places in runtime.duffzero that are called. And where a unit found its budget too small for the block that
-// comes next: a bridge asks before each instruction, so that it stops exactly where the budget ends.
+// comes next: such a bridge is exact, which takes more code. It asks before each instruction, and stops where the budget ends.
 
-/** The addresses that bridges begin at, and the slots that they are in. */
+/** The addresses that exact bridges begin at, and the slots that they are in. */
 export interface BridgeImage {
   readonly bridgePcs: Float64Array;
   readonly bridgeSlots: Int32Array;
@@ -14,7 +14,10 @@ export interface BridgeImage {
 const MOST_WANTED = 100_000;
 
 export class Bridges {
+  /** Of those that are exact; the others are entries and nothing else. */
   readonly #slots = new Map<number, number>();
+  /** Where a budget was too small, and there is none that is exact. */
+  readonly #exhausted = new Set<number>();
   /** Where there is none yet, and the evaluator took over instead: how often. */
   readonly #wanted = new Map<number, number>();
   /** Which of them were wanted so often. */
@@ -26,13 +29,14 @@ export class Bridges {
     this.#threshold = threshold;
   }
 
-  /** The slot of the bridge from `pc`; negative where there is none. */
+  /** The slot of the exact bridge from `pc`; negative where there is none. */
   slot(pc: number): number {
     return this.#slots.get(pc) ?? -1;
   }
 
-  /** The evaluator takes over at `pc`. */
-  want(pc: number): void {
+  /** The evaluator takes over at `pc`; with `exhausted`, because the budget is too small for what comes next. */
+  want(pc: number, exhausted: boolean): void {
+    if (exhausted && this.#exhausted.size < MOST_WANTED) this.#exhausted.add(pc);
     const times = (this.#wanted.get(pc) ?? 0) + 1;
     if (times > 1 || this.#wanted.size < MOST_WANTED) this.#wanted.set(pc, times);
     if (times === this.#threshold) this.#pressing.push(pc);
@@ -59,9 +63,15 @@ export class Bridges {
     return pcs;
   }
 
-  /** There is one. */
+  /** Whether the bridge from `pc` is to be exact. */
+  wantsExact(pc: number): boolean {
+    return this.#exhausted.has(pc);
+  }
+
+  /** There is one that is exact. */
   add(pc: number, slot: number): void {
     this.#slots.set(pc, slot);
+    this.#exhausted.delete(pc);
   }
 
   /** The slots that they are in. */
@@ -83,6 +93,7 @@ export class Bridges {
 
   clear(): void {
     this.#slots.clear();
+    this.#exhausted.clear();
     this.#wanted.clear();
     this.#pressing = [];
   }

@@ -224,7 +224,7 @@ class JitCompiler implements Compiler {
       } else {
         const at = exhausted ? -1 : this.#linked(pc);
         if (at < 0) {
-          this.#bridges.want(pc);
+          this.#bridges.want(pc, exhausted);
           return false;
         }
         slot = i32[at]!;
@@ -262,7 +262,7 @@ class JitCompiler implements Compiler {
       if (exit === 0 && !this.#entries.has(state.pc)) {
         this.#arriveFromCompiled(state.pc);
         if (!this.#entries.has(state.pc)) {
-          this.#bridges.want(state.pc);
+          this.#bridges.want(state.pc, false);
           return false;
         }
       }
@@ -418,8 +418,9 @@ class JitCompiler implements Compiler {
     let plans: Plan[] = [];
     let size = 0;
     for (const pc of pcs) {
-      if (this.#bridges.slot(pc) >= 0) continue;
-      const made = this.#planner.bridge(pc);
+      const exact = this.#bridges.wantsExact(pc);
+      if (!exact && this.#entries.has(pc)) continue;
+      const made = this.#planner.bridge(pc, exact);
       if (made === undefined) continue;
       plans.push(made);
       size += made.instructions;
@@ -619,9 +620,11 @@ class JitCompiler implements Compiler {
         this.#exit(kind, pc, block, executed, told),
     };
     const firstSlot = this.#modules.slots;
+    /** What a bridge is of is no business of the planner's. */
+    const functionOf = (p: Plan) => (p.exact ? undefined : this.#planner.function(p.start));
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
-      const function_ = p.exact ? undefined : this.#planner.function(p.start);
+      const function_ = functionOf(p);
       const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
       const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
       const common = function_?.adopted === true;
@@ -638,7 +641,7 @@ class JitCompiler implements Compiler {
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
-      this.#visits.fill(slot, p.exact ? NO_FUNCTION : p.start);
+      this.#visits.fill(slot, functionOf(p) === undefined ? NO_FUNCTION : p.start);
       if (p.exact) this.#bridges.add(p.start, slot);
       for (const [k, pc] of p.entries.entries()) {
         if (!p.exact || !this.#entries.has(pc)) this.#entries.add(pc, { slot, number: k + 1 });

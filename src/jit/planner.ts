@@ -194,7 +194,7 @@ export class Planner {
   }
 
   /** A unit of the way from an address in what is compiled to the next entries. */
-  bridge(pc: number): Plan | undefined {
+  bridge(pc: number, exact: boolean): Plan | undefined {
     const { entries, policy } = this.#given;
     const { blocks, resumes } = this.#blocks(
       [pc],
@@ -204,7 +204,7 @@ export class Planner {
       MOST_OF_BRIDGE,
     );
     if (blocks.length > policy.maxBlocks || !beginsAt(pc, blocks)) return undefined;
-    return plan(pc, [], [], blocks, resumes, true);
+    return plan(pc, [], [], blocks, resumes, exact);
   }
 
   #blocks(
