@@ -425,9 +425,10 @@ class JitCompiler implements Compiler {
       plans.push(made);
       size += made.instructions;
       if (size < this.#policy.batchInstructions) continue;
-      if (!this.#build(plans) || hostMilliseconds() > until) return;
+      const room = this.#build(plans);
       plans = [];
       size = 0;
+      if (!room || hostMilliseconds() > until) break;
     }
     this.#build(plans);
     this.stats.milliseconds += hostMilliseconds() - began;

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import type { Machine } from '../../src/engine/machine.ts';
-import { bareMachine, countEvaluated, words } from '../support/bare-machine.ts';
+import { bareMachine, countEvaluated, watch, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 import { Random } from '../support/random.ts';
 
@@ -78,13 +78,7 @@ test.each(GOARCHES)('%s: without bridges it executes what a budget is too small 
 test.each(GOARCHES)('%s: whoever watches is told of each instruction once, and it is counted once', (goarch) => {
   const [compiled, evaluated] = [{ policy: AT_ONCE }, undefined].map((how) => {
     const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], how);
-    const told: number[] = [];
-    const counted = new Map<number, number>();
-    const addTimes = (pc: number, times: number): void => {
-      counted.set(pc, (counted.get(pc) ?? 0) + times);
-    };
-    machine.observer = (pc) => told.push(pc);
-    machine.counter = { add: (pc) => addTimes(pc, 1), addTimes };
+    const { told, counted } = watch(machine);
     stopEverywhere(machine, () => undefined);
     machine.settleCounts();
     return { told, counted, units: how && stats().units };

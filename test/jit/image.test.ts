@@ -105,6 +105,31 @@ it('the places at which an earlier run was left in the middle of the code are en
   expect(enters.slice(1)).toEqual([1 + 20, 2 + 3 * 20]);
 });
 
+it('a run that says where it may stop later begins with the code that was kept for that, and stops there', () => {
+  // inc rax; inc rcx; jmp to the first
+  const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
+  const stop = new Set([0x100003]);
+  const store = new Kept();
+  const runs = [1, 2].map(() => {
+    const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
+    machine.futureBreakpoints = stop;
+    expect(machine.run(300)).toBe('budget');
+    const { restored } = stats();
+    machine.breakpoints = stop;
+    expect(machine.run(300)).toBe('breakpoint');
+    expect(machine.state.pc).toBe(0x100003);
+    machine.breakpoints = undefined;
+    expect(machine.run(300)).toBe('budget');
+    machine.keepCode();
+    return { restored, flushes: stats().flushes };
+  });
+  expect(runs).toEqual([
+    { restored: 0, flushes: 0 },
+    { restored: expect.any(Number), flushes: 0 },
+  ]);
+  expect(runs[1]!.restored).toBeGreaterThan(0);
+});
+
 it('a long way from the middle of the code is gone part by part, a run after the other', () => {
   const store = new Kept();
   // inc eax, 200 times; jmp to the first

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import type { Stop } from '../../src/engine/machine.ts';
-import { bareMachine, FORMS, words } from '../support/bare-machine.ts';
+import { bareMachine, FORMS, watch, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 
 const CODE = 0x100000;
@@ -40,13 +40,7 @@ test.each(GOARCHES)('%s: whoever watches is told of it, and it is counted', (goa
   const isa = isaFor(goarch);
   const seen = [undefined, { policy: {} }].map((how) => {
     const { machine, stats } = bareMachine(isa, CODE, LOOPS[goarch], [], how);
-    const told: number[] = [];
-    const counted = new Map<number, number>();
-    const addTimes = (pc: number, times: number): void => {
-      counted.set(pc, (counted.get(pc) ?? 0) + times);
-    };
-    machine.observer = (pc) => told.push(pc);
-    machine.counter = { add: (pc) => addTimes(pc, 1), addTimes };
+    const { told, counted } = watch(machine);
     for (let turn = 0; turn < 100; turn++) expect(machine.run(1000)).toBe('syscall');
     machine.settleCounts();
     if (how !== undefined) expect(stats().enters).toBeGreaterThan(50);

@@ -67,3 +67,15 @@ export function countEvaluated(machine: Machine): () => number {
       Object.defineProperty(instruction, 'steps', { value: [count, ...instruction.steps] });
   return () => evaluated;
 }
+
+/** Watches a machine from now on: the addresses that it tells of, and how often each was counted. */
+export function watch(machine: Machine): { readonly told: readonly number[]; readonly counted: Map<number, number> } {
+  const told: number[] = [];
+  const counted = new Map<number, number>();
+  const addTimes = (pc: number, times: number): void => {
+    counted.set(pc, (counted.get(pc) ?? 0) + times);
+  };
+  machine.observer = (pc) => told.push(pc);
+  machine.counter = { add: (pc) => addTimes(pc, 1), addTimes };
+  return { told, counted };
+}
