@@ -80,7 +80,8 @@ class Recorder implements Effects {
   }
 
   finish(): OpList {
-    const ops = this.#ops;
+    // No longer than they are: what grows by one at a time has room for seventeen.
+    const ops = this.#ops.slice();
     let [branches, terminal, loads, stores, traps] = [false, false, false, false, false];
     for (const o of ops) {
       if (o.op === 'load') loads = true;
@@ -89,7 +90,7 @@ class Recorder implements Effects {
       else if (o.op === 'trap') traps = true;
       if ((o.op === 'branch' || o.op === 'trap') && o.when === undefined) terminal = true;
     }
-    return { ops, temps: this.#temps, branches, terminal, accesses: loads || stores, stores, traps };
+    return { ops, temps: this.#temps.slice(), branches, terminal, accesses: loads || stores, stores, traps };
   }
 
   /** A temporary that is assigned from outside. */
