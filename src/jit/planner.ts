@@ -65,12 +65,10 @@ interface Given {
   readonly entries: Entries;
 }
 
-/**
- * Instructions of a unit. A function that has more is divided; what a bridge does not reach the evaluator takes over again, and the next run
- * has another bridge from there.
- */
+/** Instructions of a unit. A function that has more is divided. */
 const MOST_OF_FUNCTION = 6000;
 const MOST_OF_PART = 2000;
+/** What a bridge does not reach the evaluator takes over again, and the next run has another bridge from there. */
 const MOST_OF_BRIDGE = 50;
 
 /** Whether something is executed at `start`. */
@@ -178,7 +176,7 @@ export class Planner {
     return [];
   }
 
-  /** The same, from now on if nothing is. */
+  /** What is known of a function or part, from now on if nothing is. */
   #knownOf(start: number, divided: boolean): Known {
     let function_ = this.#functions.get(start);
     if (function_ === undefined) {
