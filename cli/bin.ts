@@ -2,13 +2,13 @@
 // The executable: what `safepoint` runs. It sets V8's flags and loads a program (cli/entry.ts, cli/entry-run.ts), whose bytecode is kept
 // from run to run: compiling it takes a tenth of a second, as long as Node's own start.
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
-import { buildIdentity, CacheFile, cacheDirectory } from './cache.ts';
+import { buildIdentity, CacheFile, cacheDirectory, readAt, Scratch } from './cache.ts';
 import { EXIT_BAD_INPUT } from './output.ts';
 
 /** How V8 is to work here, each with the reason; the measurements stand in test/bench/README.md. */
@@ -31,7 +31,7 @@ function bytecodeFor(file: string, command: string | undefined): CacheFile | und
   return new CacheFile(directory, `${buildIdentity(file)} ${command}`, 'bytecode');
 }
 
-/** How many runs say which functions' bytecode is kept; its file begins with the number of the last one that did. */
+/** How many runs say which functions' bytecode is kept; its file ends with the number of the last one that did. */
 const RUNS = 2;
 
 type Program = (
@@ -41,6 +41,15 @@ type Program = (
   __filename: string,
   __dirname: string,
 ) => void;
+
+/** A program's text; esbuild writes no letters but those of ASCII. */
+function textOf(file: string, scratch: Scratch): string {
+  const bytes = scratch.take(statSync(file).size);
+  const open = openSync(file, 'r');
+  readAt(open, bytes, 0);
+  closeSync(open);
+  return Buffer.from(bytes.buffer, 0, bytes.length).toString('latin1');
+}
 
 /** Executes a program that `cli/bundle.ts` made. */
 function load(file: string): void {
@@ -52,18 +61,18 @@ function load(file: string): void {
     return;
   }
   const kept = bytecodeFor(file, process.argv[2]);
-  const head = kept?.read();
-  const cachedData = head?.subarray(1);
-  const script = new Script(readFileSync(file, 'latin1'), {
-    filename: file,
-    ...(cachedData === undefined ? {} : { cachedData }),
-  });
+  const scratch = new Scratch();
+  const text = textOf(file, scratch);
+  const head = kept?.read(scratch);
+  const cachedData = head?.subarray(0, -1);
+  const runs = head?.at(-1);
+  const script = new Script(text, { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
   (script.runInThisContext() as Program)({}, require, {}, file, dirname(file));
   // What was compiled by the end is what a run needs. The first one compiles code, the second one finds it: other functions do that.
-  const run = script.cachedDataRejected === false ? head![0]! + 1 : 0;
+  const run = script.cachedDataRejected === false ? runs! + 1 : 0;
   if (kept === undefined || run >= RUNS) return;
   process.once('exit', (status) => {
-    if (status !== EXIT_BAD_INPUT) kept.write(Buffer.concat([Uint8Array.of(run), script.createCachedData()]));
+    if (status !== EXIT_BAD_INPUT) kept.write(Buffer.concat([script.createCachedData(), Uint8Array.of(run)]));
   });
 }
 

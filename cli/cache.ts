@@ -56,7 +56,7 @@ function isOwn(file: number): boolean {
 }
 
 /** Fills a buffer from a place in a file. @throws what the file system throws, RangeError where the file ends before */
-function readAt(file: number, into: Uint8Array, position: number): void {
+export function readAt(file: number, into: Uint8Array, position: number): void {
   for (let done = 0; done < into.length; ) {
     const n = readSync(file, into, done, into.length - done, position + done);
     if (n === 0) throw new RangeError('a cache file that is too short');
@@ -79,6 +79,23 @@ function makeDirectory(path: string): void {
 /** Bytes of the checksum, and of the lengths of the identity and of the head. */
 const FIELD = 4;
 const FIELDS = 3 * FIELD;
+/** What V8 wants bytecode to be aligned to: it copies what is not. */
+const ALIGNMENT = 8;
+/** Addresses that are set aside for what is read into the same memory. */
+const RESERVED = 64 * 1024 * 1024;
+
+/** Memory for what is read and then used up: pages that are touched for the first time cost more than reading them does. */
+export class Scratch {
+  /** V8 has machine code fill a buffer to its end, so that one is not merely large enough. */
+  readonly #buffer = new ArrayBuffer(0, { maxByteLength: RESERVED });
+
+  /** A buffer of so many bytes, with anything in them, until the next call. */
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (length > RESERVED) return new Uint8Array(length);
+    this.#buffer.resize(length);
+    return new Uint8Array(this.#buffer);
+  }
+}
 
 /**
  * What is kept in an open file: a head, which is as it was written, and what is behind it. That may be large, and is read by the part,
@@ -87,17 +104,21 @@ const FIELDS = 3 * FIELD;
 export class KeptBytes {
   readonly #file: number;
   readonly #start: number;
-  readonly head: Buffer;
+  readonly #scratch = new Scratch();
+  readonly head: Uint8Array<ArrayBuffer>;
 
-  constructor(file: number, start: number, head: Buffer) {
+  constructor(file: number, start: number, head: Uint8Array<ArrayBuffer>) {
     this.#file = file;
     this.#start = start;
     this.head = head;
   }
 
-  /** A copy of a part of what is behind the head. @throws what the file system throws, RangeError where the file ends before */
+  /**
+   * A part of what is behind the head, which fills a buffer, until the next call.
+   * @throws what the file system throws, RangeError where the file ends before
+   */
   read(at: number, length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(length);
+    const bytes = this.#scratch.take(length);
     readAt(this.#file, bytes, this.#start + at);
     return bytes;
   }
@@ -119,16 +140,21 @@ export class CacheFile {
   /** @param identity tells it from all others of its kind */
   constructor(directory: string, identity: string, kind: CacheKind) {
     this.#directory = directory;
-    this.#identity = Buffer.from(identity);
+    // So long that the head behind it is aligned.
+    const { length } = Buffer.from(identity);
+    this.#identity = Buffer.from(identity + ' '.repeat(-length & (ALIGNMENT - 1)));
     this.#path = join(directory, `${fileName(this.#identity)}.${kind}`);
   }
 
-  /** Its bytes, from now on the ones used last; undefined where there are none, or they are damaged. The file stays open. */
-  open(): KeptBytes | undefined {
+  /**
+   * Its bytes, from now on the ones used last; undefined where there are none, or they are damaged. The file stays open.
+   * @param scratch where to put the head, if it is used up at once
+   */
+  open(scratch?: Scratch): KeptBytes | undefined {
     let file: number | undefined;
     try {
       file = openSync(this.#path, 'r');
-      const kept = this.#check(file);
+      const kept = this.#check(file, scratch);
       if (kept !== undefined) return kept;
     } catch {
       // As where it is damaged.
@@ -138,22 +164,22 @@ export class CacheFile {
   }
 
   /** Its head, where that is all there is. */
-  read(): Buffer | undefined {
-    const kept = this.open();
+  read(scratch: Scratch): Uint8Array<ArrayBuffer> | undefined {
+    const kept = this.open(scratch);
     kept?.close();
     return kept?.head;
   }
 
-  #check(file: number): KeptBytes | undefined {
+  #check(file: number, scratch: Scratch | undefined): KeptBytes | undefined {
     if (!isOwn(file)) return undefined;
     const identity = this.#identity;
     const fields = Buffer.alloc(FIELDS);
     readAt(file, fields, 0);
     const length = identity.length + fields.readUInt32LE(2 * FIELD);
     if (fields.readUInt32LE(FIELD) !== identity.length || FIELDS + length > fstatSync(file).size) return undefined;
-    const bytes = Buffer.alloc(length);
+    const bytes = scratch?.take(length) ?? Buffer.allocUnsafeSlow(length);
     readAt(file, bytes, FIELDS);
-    if (!bytes.subarray(0, identity.length).equals(identity)) return undefined;
+    if (!identity.equals(bytes.subarray(0, identity.length))) return undefined;
     if (fields.readUInt32LE() !== crc32(bytes, crc32(fields.subarray(FIELD)))) return undefined;
     const now = new Date();
     utimesSync(this.#path, now, now);

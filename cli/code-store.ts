@@ -10,6 +10,7 @@ import {
   type CodeStore,
   type HostImage,
   type MachineCode,
+  type ProgramFile,
 } from '../src/index.ts';
 import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
@@ -56,7 +57,7 @@ class StoredModule implements CodeModule {
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#read(this.#at, this.code);
+    return this.#read(this.#at, this.code).slice();
   }
 
   get native(): MachineCode | undefined {
@@ -68,6 +69,7 @@ class StoredModule implements CodeModule {
     return this.machineCode.length > 0;
   }
 
+  /** Until the next call. */
   #read(at: number, { length, checksum }: Part): Uint8Array<ArrayBuffer> {
     let bytes: Uint8Array<ArrayBuffer>;
     try {
@@ -145,18 +147,16 @@ class DiskCodeStore implements CodeStore {
   }
 }
 
-/** Bytes of a program that tell it from others: its headers, and what Go's linker puts behind them, the build ID. */
-const HEAD = 4096;
-
 /**
- * Where the compiled code of a program is kept; undefined where none is to be. That the program is the very same need not be certain
+ * Where the compiled code of a program is kept; undefined where none is to be. Programs are told apart by the first page: their headers,
+ * and what Go's linker puts behind them, the build ID. That the program is the very same need not be certain
  * here: code is taken over only where the pages that it was made from are the same.
  */
-export function codeStoreFor(program: Uint8Array): CodeStore | undefined {
+export function codeStoreFor(program: ProgramFile): CodeStore | undefined {
   const directory = cacheDirectory();
   const own = fileURLToPath(import.meta.url);
   // Run from sources, there is no file that says when what makes the code has changed.
   if (directory === undefined || own.endsWith('.ts')) return undefined;
-  const head = Buffer.from(program.subarray(0, HEAD)).toString('latin1');
+  const head = Buffer.from(program.page(0)).toString('latin1');
   return new DiskCodeStore(directory, `${buildIdentity(own)} ${program.length} ${head}`);
 }

@@ -8,15 +8,16 @@ import {
   type Listed,
   LocationError,
   NotGoError,
+  openProgramFile,
+  type ProgramFile,
   readElf,
-  readProgramFile,
 } from '../src/index.ts';
 import { hex, UserError } from './output.ts';
 
-/** Reads a program's file. @throws UserError */
-export function readProgram(path: string): Uint8Array {
+/** Opens a program's file. @throws UserError */
+export function openProgram(path: string): ProgramFile {
   try {
-    return readProgramFile(path);
+    return openProgramFile(path);
   } catch (error) {
     if (error instanceof InputError) throw new UserError(error.message);
     throw error;
@@ -25,9 +26,9 @@ export function readProgram(path: string): Uint8Array {
 
 /** @throws UserError for what is no static ELF executable of one of the five targets */
 export function openElf(path: string): Elf {
-  const bytes = readProgram(path);
+  const file = openProgram(path);
   try {
-    return readElf(bytes);
+    return readElf(file);
   } catch (error) {
     if (error instanceof ElfError) throw new UserError(`${path}: ${error.message}`);
     throw error;

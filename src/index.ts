@@ -17,7 +17,7 @@ export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { sweep, type VerifyProgramOptions, verifyProgram } from './debug/jobs.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
-export { readProgramFile } from './debug/program-file.ts';
+export { openProgramFile, readProgramFile } from './debug/program-file.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
 export {
   type Go,
@@ -62,5 +62,6 @@ export {
 } from './jit/image.ts';
 export { ROWS as SYSTEM_CALLS } from './linux/calls/index.ts';
 export { type Elf, ElfError, readElf } from './object/elf.ts';
+export type { ProgramFile } from './object/file.ts';
 export { print as printOps } from './uop/print.ts';
 export { record } from './uop/record.ts';

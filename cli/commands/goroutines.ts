@@ -25,7 +25,7 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, UserError } from '../output.ts';
-import { readProgram, userErrors } from '../program.ts';
+import { openProgram, userErrors } from '../program.ts';
 import { describeEnd } from './run.ts';
 
 interface Place {
@@ -94,9 +94,9 @@ function show(path: string, args: readonly string[], options: Options, output: O
   const print = (chunk: Uint8Array): void => {
     if (!muted) output.err(Buffer.from(chunk).toString());
   };
-  const bytes = readProgram(path);
+  const program = openProgram(path);
   const session = userErrors(path, () =>
-    Session.open(bytes, {
+    Session.open(program, {
       path,
       args,
       env: options.env,

@@ -24,7 +24,7 @@ import {
   withoutOption,
 } from '../options.ts';
 import { EXIT_CHECK_FAILED, hex, type Output, Progress, UserError } from '../output.ts';
-import { readProgram, userErrors } from '../program.ts';
+import { openProgram, userErrors } from '../program.ts';
 
 interface Options {
   readonly preempt?: Schedule;
@@ -139,11 +139,11 @@ function readStdin(length: number): Uint8Array | null {
 
 async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
   const progress = new Progress(output);
-  const bytes = readProgram(path);
+  const program = openProgram(path);
   // Found out now, not after an hour's run.
   for (const file of [options.stats, options.profile]) if (file !== undefined && file !== '-') appendable(file);
   const session = userErrors(path, () =>
-    Session.open(bytes, {
+    Session.open(program, {
       path,
       args,
       env: options.env,
@@ -157,7 +157,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
       profile: options.profile !== undefined,
       hostTimes: options.stats !== undefined,
       engine: options.engine,
-      codeStore: codeStoreFor(bytes),
+      codeStore: codeStoreFor(program),
       ...(options.preempt === undefined ? {} : { schedule: options.preempt }),
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
       ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
@@ -169,7 +169,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
   const end = userErrors(path, () => session.run());
   // An exit speaks for itself.
   if (end.kind !== 'exit') output.err(`safepoint: ${path}: ${describeEnd(end)}\n`);
-  const differences = session.go?.guest?.differences ?? [];
+  const differences = options.handler === 'guest' ? (session.go?.guest?.differences ?? []) : [];
   for (const { at, pc, ours, theirs } of differences) {
     const place = session.placeOf(pc);
     output.err(

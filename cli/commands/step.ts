@@ -15,7 +15,7 @@ import {
   withoutOption,
 } from '../options.ts';
 import { EXIT_FINE, hex, type Output, table } from '../output.ts';
-import { readProgram, userErrors } from '../program.ts';
+import { openProgram, userErrors } from '../program.ts';
 import { describeEnd } from './run.ts';
 import { SuspendCommands } from './suspend-commands.ts';
 
@@ -253,9 +253,9 @@ ${table(HELP.map(([usage, what]) => [`  ${usage}`, what]))}`,
     .action(async (path: string, args: readonly string[], options: Options, command: Command) => {
       const note = misplaced(command, args);
       if (note !== undefined) output.err(`safepoint: ${path}: ${note}`);
-      const bytes = readProgram(path);
+      const program = openProgram(path);
       const session = userErrors(path, () =>
-        Session.open(bytes, {
+        Session.open(program, {
           path,
           args,
           env: options.env,

@@ -1,13 +1,70 @@
-// Reading the file of a program, with errors that name it.
+// The file of a program on the host, with errors that name it.
 
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
+import { FILE_PAGE, fileOf, type ProgramFile } from '../object/file.ts';
 import { InputError } from './session.ts';
 
-/** Reads a program's file. @throws InputError in one line: the path, what is wrong, what to try */
-export function readProgramFile(path: string): Uint8Array {
+/** An open file, read when it is asked for. */
+class OpenProgram implements ProgramFile {
+  readonly #path: string;
+  readonly #file: number;
+  readonly #modified: number;
+  readonly #page = new Uint8Array(FILE_PAGE);
+  readonly length: number;
+  #bytes: Uint8Array | undefined;
+
+  constructor(path: string, file: number, { size, mtimeMs }: Stats) {
+    this.#path = path;
+    this.#file = file;
+    this.length = size;
+    this.#modified = mtimeMs;
+  }
+
+  get bytes(): Uint8Array {
+    if (this.#bytes === undefined) {
+      const bytes = Buffer.allocUnsafeSlow(this.length);
+      this.#read(0, bytes);
+      closeSync(this.#file);
+      this.#bytes = bytes;
+    }
+    return this.#bytes;
+  }
+
+  page(offset: number): Uint8Array {
+    if (this.#bytes !== undefined) return this.#bytes.subarray(offset, offset + FILE_PAGE);
+    const page = this.#page.subarray(0, Math.max(0, this.length - offset));
+    this.#read(offset, page);
+    return page;
+  }
+
+  /** Fills a buffer. A program that somebody overwrites while it runs would be two at once, which Linux does not allow either (ETXTBSY). */
+  #read(offset: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const count = readSync(this.#file, into, done, into.length - done, offset + done);
+      if (count === 0) break;
+      done += count;
+    }
+    const { size, mtimeMs } = fstatSync(this.#file);
+    if (size !== this.length || mtimeMs !== this.#modified) {
+      throw new InputError(`${this.#path}: was overwritten while it was in use; run it again`);
+    }
+  }
+}
+
+/**
+ * Opens a program's file, which is read as far as it is needed, and stays open until all of it has been read.
+ * @throws InputError in one line: the path, what is wrong, what to try; later too, where the file has been overwritten since
+ */
+export function openProgramFile(path: string): ProgramFile {
   try {
-    if (statSync(path).isDirectory()) throw new InputError(`${path}: is a directory; name a program`);
-    return readFileSync(path);
+    const file = openSync(path, 'r');
+    const stats = fstatSync(file);
+    if (stats.isDirectory()) throw new InputError(`${path}: is a directory; name a program`);
+    if (stats.isFile()) return new OpenProgram(path, file, stats);
+    // Of a pipe nothing is known before its end.
+    const bytes = readFileSync(file);
+    closeSync(file);
+    return fileOf(bytes);
   } catch (error) {
     if (error instanceof InputError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
@@ -15,4 +72,9 @@ export function readProgramFile(path: string): Uint8Array {
     if (code === 'EACCES') throw new InputError(`${path}: permission denied; make it readable`);
     throw new InputError(`${path}: cannot be read (${code ?? String(error)})`);
   }
+}
+
+/** Reads a program's file. @throws InputError in one line: the path, what is wrong, what to try */
+export function readProgramFile(path: string): Uint8Array {
+  return openProgramFile(path).bytes;
 }

@@ -22,6 +22,7 @@ import { type InterruptSource, type Outcome, Process, type RunOptions } from '..
 import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { type Elf, ElfError, readElf } from '../object/elf.ts';
+import type { ProgramFile } from '../object/file.ts';
 import { type GuestCounts, GuestHandler } from './guest-handler.ts';
 import { HostHandler, type InterruptCounts } from './host-handler.ts';
 import { CompilerWatch, type HostStats } from './host-stats.ts';
@@ -155,10 +156,6 @@ export class Session {
   readonly arch: Arch;
   readonly machine: Machine;
   readonly process: Process;
-  /** Undefined for a program without Go tables. */
-  readonly go: Go | undefined;
-  /** Why there are none. */
-  readonly notGo: string | undefined;
   /** What else interrupts a run: facilities that stand on a session add themselves. */
   readonly interrupts: InterruptSource[] = [];
   readonly #thread: Thread;
@@ -168,17 +165,20 @@ export class Session {
   readonly #watch: CompilerWatch | undefined;
   readonly #counts: InstructionCounts | undefined;
   readonly #elf: Elf;
+  /** Once somebody has asked. */
+  #opened: { readonly go: Go | undefined; readonly reason?: string } | undefined;
   readonly #files: Vfs;
   /** Where a position-independent program was loaded, else 0. */
   readonly #base: number;
 
   /**
    * Loads a program, ready to execute its first instruction.
+   * @param program its file, of which only what is wanted is read, or the bytes of it
    * @throws InputError for a file that is no static program of a supported target, or options that do not fit it
    */
-  static open(bytes: Uint8Array, options: SessionOptions): Session {
+  static open(program: Uint8Array | ProgramFile, options: SessionOptions): Session {
     try {
-      return new Session(bytes, options);
+      return new Session(program, options);
     } catch (error) {
       if (error instanceof ElfError || error instanceof LoaderError || error instanceof LocationError) {
         throw new InputError(error.message);
@@ -187,8 +187,8 @@ export class Session {
     }
   }
 
-  private constructor(bytes: Uint8Array, options: SessionOptions) {
-    const elf = readElf(bytes);
+  private constructor(program: Uint8Array | ProgramFile, options: SessionOptions) {
+    const elf = readElf(program);
     const isa = isaFor(elf.goarch);
     const directories = (options.dirs ?? []).map(parseDirectory);
     this.#options = options;
@@ -213,7 +213,7 @@ export class Session {
       uid: 1000,
       gid: 1000,
       directories,
-      files: [{ path: exe, bytes, mode: 0o755 }],
+      files: [{ path: exe, file: elf.file, mode: 0o755 }],
       ...(directories[0] === undefined ? {} : { cwd: directories[0].guest }),
       input: new RecordedInput(() => options.stdin?.(INPUT_CHUNK) ?? new Uint8Array(0)),
       output: { write: (stream, chunk) => write[stream]?.(chunk) },
@@ -232,24 +232,40 @@ export class Session {
     });
     this.#base = this.machine.state.pc - elf.entry;
     this.#thread = threadOf(this.machine, this.arch);
-    try {
-      // The tables give addresses as linked; nothing here adds where such a program is loaded.
-      if (elf.pie)
-        throw new NotGoError(
-          'a position-independent program: build it without -buildmode=pie to have its Go tables read',
-        );
-      this.go = this.#openGo(GoProgram.open(elf));
-    } catch (error) {
-      if (!(error instanceof NotGoError)) throw error;
-      this.go = undefined;
-      this.notGo = error.message;
-    }
     this.#hash = options.traceHash === true ? new TraceHash() : undefined;
     this.#counts = options.profile === true ? new InstructionCounts(() => this.machine.instructions) : undefined;
     this.#observe();
     this.#runOptions = this.#schedule(options.schedule);
-    // Whoever interrupts needs the tables: damaged ones are told of before the program has begun.
+    // Whoever interrupts needs the tables: damaged ones, and rules that do not exist, are told of before the program has begun.
     if (options.schedule !== undefined || options.handler === 'guest') this.go?.preemption.prepare();
+    else if ((options.rules ?? 'auto') !== 'auto') void this.go;
+  }
+
+  /** What makes it a Go program: read when it is first asked for. Undefined for a program without Go tables. */
+  get go(): Go | undefined {
+    this.#opened ??= this.#open();
+    return this.#opened.go;
+  }
+
+  /** Why it is no Go program. */
+  get notGo(): string | undefined {
+    this.#opened ??= this.#open();
+    return this.#opened.reason;
+  }
+
+  #open(): { readonly go: Go | undefined; readonly reason?: string } {
+    try {
+      // The tables give addresses as linked; nothing here adds where such a program is loaded.
+      if (this.#elf.pie)
+        throw new NotGoError(
+          'a position-independent program: build it without -buildmode=pie to have its Go tables read',
+        );
+      return { go: this.#openGo(GoProgram.open(this.#elf)) };
+    } catch (error) {
+      if (error instanceof ElfError) throw new InputError(error.message);
+      if (!(error instanceof NotGoError)) throw error;
+      return { go: undefined, reason: error.message };
+    }
   }
 
   #openGo(program: GoProgram): Go {
@@ -411,8 +427,9 @@ export class Session {
 
   restore(snapshot: SessionSnapshot): void {
     this.process.restore(snapshot.kernel);
-    this.go?.handler.reset();
-    this.go?.guest?.reset();
+    const go = this.#opened?.go;
+    go?.handler.reset();
+    go?.guest?.reset();
   }
 
   /** Forgets a snapshot: the memory it holds is given back. */

@@ -66,7 +66,7 @@ export class OutOfMemory extends Error {
 export interface PageSource {
   /** Protection bits of the mapping that holds `address`, or -1 where there is none. */
   protectionAt(address: number): number;
-  /** What a mapped page begins with, at most PAGE_SIZE bytes in guest order, zeros behind them; undefined where it is all zeros. */
+  /** What a mapped page begins with, at most PAGE_SIZE bytes in guest order, zeros behind them, until the next call; undefined where it is all zeros. */
   contentsAt?(page: number): Uint8Array | undefined;
 }
 
@@ -443,7 +443,7 @@ export class Memory {
 
   /**
    * What `codePage` gives, and the listener hears of changes in the same way; but a page that is not present is left so, and its bytes are
-   * no copy: whoever has compiled it need not have it again.
+   * no copy and valid until the next call: whoever has compiled it need not have it again.
    * @throws GuestFault
    */
   compiledPage(address: number): Uint8Array {

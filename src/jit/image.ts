@@ -16,6 +16,7 @@ export class CodeDamaged extends Error {
 
 /** The host's machine code of a module, and the module without what that is the code of. */
 export interface MachineCode {
+  /** All of its buffer. */
   readonly code: Uint8Array<ArrayBuffer>;
   readonly shell: Uint8Array<ArrayBuffer>;
 }
@@ -26,7 +27,7 @@ export interface CodeModule {
   readonly slots: readonly number[];
   /** Guest instructions in it. */
   readonly instructions: number;
-  /** The host's machine code of it. */
+  /** The host's machine code of it, until the next time that a module of the image is asked for it. */
   readonly native: MachineCode | undefined;
   /** Whether there is such code, which is long to look at. */
   readonly optimised: boolean;
@@ -36,7 +37,7 @@ export interface CodeModule {
 export interface NativeCode {
   /** The code of the module of these bytes, all of it optimised: takes long. Undefined where the host does not optimise. */
   of(bytes: Uint8Array<ArrayBuffer>): MachineCode | undefined;
-  /** The module, made of such code, which is all that its buffer holds; undefined where the host does not accept it. */
+  /** The module, made of such code; undefined where the host does not accept it. */
   restore(native: MachineCode): WebAssembly.Module | undefined;
 }
 

@@ -125,7 +125,7 @@ function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): v
     throw new LoaderError('a segment is not aligned in the file as in memory; link the program again');
   // The file's pages are mapped whole: what lies around the segment in the file shows, except after a bss begins.
   const fileEnd = segment.offset + segment.filesz;
-  const to = segment.memsz > segment.filesz ? fileEnd : Math.min(pageCeil(fileEnd), elf.bytes.length);
+  const to = segment.memsz > segment.filesz ? fileEnd : Math.min(pageCeil(fileEnd), elf.file.length);
   // Segments may share a page: the later one's protection wins, and the earlier one's bytes stay, being the same page of the file.
   const mapped = mm.map({
     address: start,
@@ -133,7 +133,7 @@ function mapSegment(kernel: Kernel, elf: Elf, segment: Segment, base: number): v
     prot: protOf(segment),
     fixed: 'replace',
     name: '',
-    ...(segment.filesz === 0 ? {} : { image: elf.bytes.subarray(segment.offset - skew, to) }),
+    ...(segment.filesz === 0 ? {} : { image: { file: elf.file, start: segment.offset - skew, end: to } }),
   });
   if (typeof mapped === 'string')
     throw new LoaderError(`a segment cannot be mapped at 0x${start.toString(16)} (${mapped}); link the program higher`);

@@ -3,9 +3,17 @@
 
 import { PAGE_SIZE } from '../engine/layout.ts';
 import { type Memory, type PageSource, PROT_EXEC, PROT_READ, PROT_WRITE } from '../engine/memory.ts';
+import type { ProgramFile } from '../object/file.ts';
 import type { ErrnoName } from './abi/errno.ts';
 import type { Mappable } from './files.ts';
 import type { Part } from './part.ts';
+
+/** A part of the program's file, from a page's beginning on. */
+export interface Image {
+  readonly file: ProgramFile;
+  readonly start: number;
+  readonly end: number;
+}
 
 /** One mapping (vm_area_struct). Addresses are multiples of the page size. */
 export interface Vma {
@@ -16,8 +24,8 @@ export interface Vma {
   /** As /proc/self/maps names it: `[stack]`, a path, or nothing. */
   readonly name: string;
   readonly file: Mappable | undefined;
-  /** The part of the program's file that is mapped here. Its pages come in when they are first accessed. */
-  readonly image: Uint8Array | undefined;
+  /** What is mapped here of the program's file. Its pages come in when they are first accessed. */
+  readonly image: Image | undefined;
   /** Offset of `start` in the file, or in the image. */
   readonly offset: number;
 }
@@ -92,8 +100,11 @@ export class AddressSpace implements PageSource, Part<Saved> {
   contentsAt(page: number): Uint8Array | undefined {
     const vma = this.find(page);
     if (vma?.image === undefined) return undefined;
-    const offset = vma.offset + page - vma.start;
-    return offset < vma.image.length ? vma.image.subarray(offset, offset + PAGE_SIZE) : undefined;
+    const { file, start, end } = vma.image;
+    const offset = start + vma.offset + page - vma.start;
+    if (offset >= end) return undefined;
+    const bytes = file.page(offset);
+    return bytes.length > end - offset ? bytes.subarray(0, end - offset) : bytes;
   }
 
   /** Whether nothing is mapped in a range. */
@@ -150,7 +161,7 @@ export class AddressSpace implements PageSource, Part<Saved> {
     readonly shared?: boolean;
     readonly name?: string;
     readonly file?: Mappable;
-    readonly image?: Uint8Array;
+    readonly image?: Image;
     readonly offset?: number;
   }): number | ErrnoName {
     if (!(options.length > 0)) return 'EINVAL';

@@ -3,6 +3,7 @@
 
 import { inflateSync } from 'node:zlib';
 import type { Goarch } from '../../isa/dsl/variant.ts';
+import { fileOf, type ProgramFile } from './file.ts';
 
 /** An input that is not a program we can run. The message is one line: what is wrong; what to try. */
 export class ElfError extends Error {
@@ -76,24 +77,35 @@ const BUILD_HINT = 'build a static program with CGO_ENABLED=0 go build';
 
 /** Bounds-checked reads of one file; `what` names the structure for the message. */
 class FileReader {
-  readonly bytes: Uint8Array;
   readonly littleEndian: boolean;
   readonly wide: boolean;
-  readonly #view: DataView;
+  readonly #file: ProgramFile;
+  /** The file's first page, where Go's linker puts all headers; or, once something else was wanted, all of it. */
+  #view: DataView;
 
-  constructor(bytes: Uint8Array, littleEndian: boolean, wide: boolean) {
-    this.bytes = bytes;
+  constructor(file: ProgramFile, head: Uint8Array, littleEndian: boolean, wide: boolean) {
+    this.#file = file;
     this.littleEndian = littleEndian;
     this.wide = wide;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(head);
+  }
+
+  get length(): number {
+    return this.#file.length;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#file.bytes;
   }
 
   #need(offset: number, size: number, what: string): void {
-    if (!(offset >= 0 && offset + size <= this.bytes.length)) {
+    if (offset >= 0 && offset + size <= this.#view.byteLength) return;
+    if (!(offset >= 0 && offset + size <= this.length)) {
       throw new ElfError(
-        `truncated: the ${what} ends at offset ${offset + size}, the file has ${this.bytes.length} bytes; copy or build it again`,
+        `truncated: the ${what} ends at offset ${offset + size}, the file has ${this.length} bytes; copy or build it again`,
       );
     }
+    this.#view = viewOf(this.bytes);
   }
 
   u8(offset: number, what: string): number {
@@ -128,15 +140,21 @@ class FileReader {
 
   /** NUL-terminated text inside [start, end). */
   text(start: number, end: number): string {
-    const limit = Math.min(end, this.bytes.length);
+    const { bytes } = this;
+    const limit = Math.min(end, bytes.length);
     let stop = start;
-    while (stop < limit && this.bytes[stop] !== 0) stop++;
-    return start < limit ? Buffer.from(this.bytes.subarray(start, stop)).toString('utf8') : '';
+    while (stop < limit && bytes[stop] !== 0) stop++;
+    return start < limit ? Buffer.from(bytes.subarray(start, stop)).toString('utf8') : '';
   }
 }
 
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
+
 /** An opened executable. Make one with `readElf`. */
 export interface Elf {
+  readonly file: ProgramFile;
+  /** Those of the file. */
   readonly bytes: Uint8Array;
   readonly class: 32 | 64;
   readonly bigEndian: boolean;
@@ -165,8 +183,10 @@ export interface Elf {
   relativeRelocations(): readonly { readonly where: number; readonly addend: number }[];
 }
 
-/** Reads an executable. Throws ElfError, and nothing else, for any other input. */
-export function readElf(bytes: Uint8Array): Elf {
+/** Reads an executable. Throws ElfError, and nothing else that the input is to blame for, for any other input. */
+export function readElf(program: Uint8Array | ProgramFile): Elf {
+  const given = program instanceof Uint8Array ? fileOf(program) : program;
+  const bytes = given.page(0).slice();
   if (bytes.length === 0) throw new ElfError(`the file is empty; ${BUILD_HINT}`);
   if (!(bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46)) {
     throw new ElfError(`not an ELF executable: ${describeForeign(bytes)}; ${BUILD_HINT}`);
@@ -178,7 +198,7 @@ export function readElf(bytes: Uint8Array): Elf {
   if ((elfClass !== 1 && elfClass !== 2) || (data !== 1 && data !== 2)) {
     throw new ElfError(`corrupted: ELF class ${elfClass}, data encoding ${data}; copy or build it again`);
   }
-  const file = new FileReader(bytes, data === 1, elfClass === 2);
+  const file = new FileReader(given, bytes, data === 1, elfClass === 2);
   const type = file.u16(16, 'ELF header');
   const machine = file.u16(18, 'ELF header');
   const wide = file.wide;
@@ -200,12 +220,19 @@ export function readElf(bytes: Uint8Array): Elf {
   const segments = readSegments(file, phoff, phentsize, phnum);
   checkRunnable(file, segments, entry);
   const loads = segments.filter((s) => s.type === PT_LOAD && s.memsz > 0).sort((a, b) => a.vaddr - b.vaddr);
-  const sections = readSections(file, shoff, shentsize, shnum, shstrndx);
-
+  // What runs a program has no need of them, and their names stand near the end of the file.
+  let known: readonly Section[] | undefined;
+  const sections = (): readonly Section[] => {
+    known ??= readSections(file, shoff, shentsize, shnum, shstrndx);
+    return known;
+  };
   let symbols: readonly ElfSymbol[] | undefined;
   const byName = new Map<string, ElfSymbol | undefined>();
   return {
-    bytes,
+    file: given,
+    get bytes() {
+      return given.bytes;
+    },
     class: wide ? 64 : 32,
     bigEndian: !file.littleEndian,
     goarch,
@@ -217,18 +244,20 @@ export function readElf(bytes: Uint8Array): Elf {
     phnum,
     segments,
     loads,
-    sections,
-    section: (name) => sections.find((s) => s.name === name),
-    sectionData: (name) => sectionData(file, sections, name),
+    get sections() {
+      return sections();
+    },
+    section: (name) => sections().find((s) => s.name === name),
+    sectionData: (name) => sectionData(file, sections(), name),
     symbols: () => {
-      symbols ??= readSymbols(file, sections);
+      symbols ??= readSymbols(file, sections());
       return symbols;
     },
     symbol: (name) => {
-      if (!byName.has(name)) byName.set(name, findSymbol(file, sections, name));
+      if (!byName.has(name)) byName.set(name, findSymbol(file, sections(), name));
       return byName.get(name);
     },
-    relativeRelocations: () => relativeRelocations(file, sections, machine),
+    relativeRelocations: () => relativeRelocations(file, sections(), machine),
   };
 }
 
@@ -312,9 +341,9 @@ function checkRunnable(file: FileReader, segments: readonly Segment[], entry: nu
         `corrupted: segment ${i} ends at 0x${end.toString(16)}, past user space; copy or build it again`,
       );
     }
-    if (s.offset + s.filesz > file.bytes.length) {
+    if (s.offset + s.filesz > file.length) {
       throw new ElfError(
-        `truncated: segment ${i} ends at offset ${s.offset + s.filesz}, the file has ${file.bytes.length} bytes; copy or build it again`,
+        `truncated: segment ${i} ends at offset ${s.offset + s.filesz}, the file has ${file.length} bytes; copy or build it again`,
       );
     }
     if (s.executable && entry >= s.vaddr && entry < end) hasEntry = true;
@@ -331,7 +360,7 @@ function checkRunnable(file: FileReader, segments: readonly Segment[], entry: nu
 function readSections(file: FileReader, shoff: number, shentsize: number, shnum: number, shstrndx: number): Section[] {
   const wide = file.wide;
   if (shoff === 0 || shnum === 0 || shentsize < (wide ? 64 : 40)) return [];
-  if (shoff + shnum * shentsize > file.bytes.length) return [];
+  if (shoff + shnum * shentsize > file.length) return [];
   const raw: { nameOff: number; section: Section }[] = [];
   for (let i = 0; i < shnum; i++) {
     const at = shoff + i * shentsize;
@@ -366,7 +395,7 @@ function readSections(file: FileReader, shoff: number, shentsize: number, shnum:
 
 function contents(file: FileReader, section: Section): Uint8Array {
   if (section.type === SHT_NOBITS) return new Uint8Array(0);
-  if (section.offset + section.size > file.bytes.length) {
+  if (section.offset + section.size > file.length) {
     throw new ElfError(`truncated: section ${section.name} ends past the end of the file; copy or build it again`);
   }
   return file.bytes.subarray(section.offset, section.offset + section.size);
@@ -425,7 +454,7 @@ function symbolTable(file: FileReader, sections: readonly Section[]): SymbolTabl
   const strings = table === undefined ? undefined : sections[table.link];
   if (table === undefined || strings === undefined) return undefined;
   const entry = file.wide ? 24 : 16;
-  const end = Math.min(table.offset + table.size, file.bytes.length) - entry + 1;
+  const end = Math.min(table.offset + table.size, file.length) - entry + 1;
   return { start: table.offset + entry, end, entry, strings };
 }
 
@@ -498,7 +527,7 @@ function relativeRelocations(
   if (machine !== EM_X86_64) return found;
   for (const section of sections) {
     if (section.type !== SHT_RELA) continue;
-    const end = Math.min(section.offset + section.size, file.bytes.length);
+    const end = Math.min(section.offset + section.size, file.length);
     for (let at = section.offset; at + 24 <= end; at += 24) {
       if (file.u32(at + 8, section.name) !== R_X86_64_RELATIVE || file.u32(at + 12, section.name) !== 0) continue;
       found.push({ where: file.u64(at, section.name), addend: file.u64(at + 16, section.name) });

@@ -51,7 +51,7 @@ const vfs = new Vfs({
   pid: 1000,
   uid: 1000,
   gid: 1000,
-  files: [{ path: '/program', bytes: readFileSync(path!), mode: 0o755 }],
+  files: [{ path: '/program', file: elf.file, mode: 0o755 }],
   input: new RecordedInput(() => new Uint8Array(0)),
   output: { write: (stream, chunk) => void writeSync(stream, chunk) },
 });

@@ -15,6 +15,7 @@ import { Process } from '../../src/linux/process.ts';
 import { RecordedInput } from '../../src/linux/vfs/streams.ts';
 import { Vfs } from '../../src/linux/vfs/vfs.ts';
 import { type Elf, readElf } from '../../src/object/elf.ts';
+import { fileOf } from '../../src/object/file.ts';
 
 /** The extents of a program's Go functions, or undefined where it has no tables. */
 export function extentsOf(elf: Elf): FunctionExtents | undefined {
@@ -40,7 +41,7 @@ export function start(bytes: Uint8Array, args: readonly string[], compiler: Make
     pid: 1000,
     uid: 1000,
     gid: 1000,
-    files: [{ path: '/program', bytes, mode: 0o755 }],
+    files: [{ path: '/program', file: fileOf(bytes), mode: 0o755 }],
     input: new RecordedInput(() => new Uint8Array(0)),
     output: { write: () => undefined },
   });

@@ -1,32 +1,48 @@
 // The bytes of an in-memory file: pages that are replaced, never changed, so that snapshots may share them.
 
+import type { ProgramFile } from '../../object/file.ts';
+
 const CHUNK = 4096;
 
 /** Pages by number. A copy shares them until one of the two changes. None is written after it is put here. */
 export class Pages {
+  /** Until somebody wants one of its pages, the file that they are made of. */
+  #from: ProgramFile | undefined;
   #map: Map<number, Uint8Array>;
   #shared: boolean;
 
-  constructor(shared?: Map<number, Uint8Array>) {
+  constructor(from?: ProgramFile, shared?: Map<number, Uint8Array>) {
+    this.#from = from;
     this.#map = shared ?? new Map();
     this.#shared = shared !== undefined;
   }
 
   copy(): Pages {
+    if (this.#from !== undefined) return new Pages(this.#from);
     this.#shared = true;
-    return new Pages(this.#map);
+    return new Pages(undefined, this.#map);
   }
 
   get size(): number {
-    return this.#map.size;
+    return this.#from === undefined ? this.#map.size : Math.ceil(this.#from.length / CHUNK);
   }
 
   get(number: number): Uint8Array | undefined {
-    return this.#map.get(number);
+    return this.#pages().get(number);
   }
 
   has(number: number): boolean {
-    return this.#map.has(number);
+    return this.#pages().has(number);
+  }
+
+  #pages(): Map<number, Uint8Array> {
+    if (this.#from !== undefined) {
+      const { bytes } = this.#from;
+      this.#from = undefined;
+      for (let at = 0; at < bytes.length; at += CHUNK)
+        this.#map.set(at / CHUNK, pageOf(bytes.subarray(at, at + CHUNK)));
+    }
+    return this.#map;
   }
 
   set(number: number, page: Uint8Array): void {
@@ -35,16 +51,25 @@ export class Pages {
 
   /** Removes the pages from `first` on. */
   truncate(first: number): void {
-    for (const number of [...this.#map.keys()]) if (number >= first) this.#own().delete(number);
+    for (const number of [...this.#pages().keys()]) if (number >= first) this.#own().delete(number);
   }
 
   #own(): Map<number, Uint8Array> {
+    const pages = this.#pages();
     if (this.#shared) {
-      this.#map = new Map(this.#map);
+      this.#map = new Map(pages);
       this.#shared = false;
     }
     return this.#map;
   }
+}
+
+/** A whole page of at most that many bytes. */
+function pageOf(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === CHUNK) return bytes;
+  const page = new Uint8Array(CHUNK);
+  page.set(bytes);
+  return page;
 }
 
 export interface Content {
@@ -57,14 +82,9 @@ export function emptyContent(): Content {
   return { size: 0, pages: new Pages() };
 }
 
-/** The content of a file that has these bytes, which are not copied, and must not be changed. */
-export function contentOf(bytes: Uint8Array): Content {
-  const content = emptyContent();
-  const whole = bytes.length - (bytes.length % CHUNK);
-  for (let at = 0; at < whole; at += CHUNK) content.pages.set(at / CHUNK, bytes.subarray(at, at + CHUNK));
-  content.size = whole;
-  writeContent(content, whole, bytes.subarray(whole));
-  return content;
+/** The content of a file like one of the host's, whose bytes are not copied. */
+export function contentOf(file: ProgramFile): Content {
+  return { size: file.length, pages: new Pages(file) };
 }
 
 /** At most `length` bytes from `offset`; fewer at the end. */

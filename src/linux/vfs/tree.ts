@@ -1,5 +1,6 @@
 // The tree that a guest begins with: an empty root, /tmp, and as much of /proc, /dev and /sys as programs ask for.
 
+import type { ProgramFile } from '../../object/file.ts';
 import { contentOf } from './content.ts';
 import {
   type DeviceName,
@@ -222,7 +223,7 @@ export function mountHost(vfs: Vfs, tree: number, guest: string, readOnly: boole
 }
 
 /** Puts a file into the tree, unless a mapped directory covers the place. */
-export function placeFile(vfs: Vfs, path: string, bytes: Uint8Array, mode: number): void {
+export function placeFile(vfs: Vfs, path: string, file: ProgramFile, mode: number): void {
   const parts = names(Buffer.from(path).toString('latin1'));
   const name = parts.pop();
   const parent = lead(vfs, parts);
@@ -232,6 +233,6 @@ export function placeFile(vfs: Vfs, path: string, bytes: Uint8Array, mode: numbe
     uid: 0,
     gid: 0,
     kind: 'file',
-    content: contentOf(bytes),
+    content: contentOf(file),
   });
 }

@@ -12,6 +12,7 @@
 // - time and entropy: from the instruction count and the seed
 // - network: none
 
+import type { ProgramFile } from '../../object/file.ts';
 import type { ErrnoName } from '../abi/errno.ts';
 import type { Mappable } from '../files.ts';
 import type { Part } from '../part.ts';
@@ -68,7 +69,7 @@ export interface VfsOptions {
   readonly gid: number;
   readonly directories?: readonly DirectoryMapping[];
   /** Files to put into the tree, read-only: the program itself. */
-  readonly files?: readonly { readonly path: string; readonly bytes: Uint8Array; readonly mode: number }[];
+  readonly files?: readonly { readonly path: string; readonly file: ProgramFile; readonly mode: number }[];
   /** Current directory; `/` by default. */
   readonly cwd?: string;
   readonly input?: Input;
@@ -170,7 +171,7 @@ export class Vfs implements Part<VfsState> {
     const order = mappings.map((mapping, tree) => ({ mapping, tree }));
     order.sort((a, b) => a.mapping.guest.length - b.mapping.guest.length);
     this.mounts = order.map(({ mapping, tree }) => mountHost(this, tree, mapping.guest, mapping.readOnly ?? false));
-    for (const file of options.files ?? []) placeFile(this, file.path, file.bytes, file.mode);
+    for (const { path, file, mode } of options.files ?? []) placeFile(this, path, file, mode);
     for (const stream of [0, 1, 2] as const) {
       install(
         this.state.descriptors,
