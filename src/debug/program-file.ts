@@ -4,6 +4,9 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync, type Stats } fr
 import { FILE_PAGE, fileOf, type ProgramFile } from '../object/file.ts';
 import { InputError } from './session.ts';
 
+/** Pages that are read before the file's times are looked at again, which takes as long as reading one. */
+const CHECKED = 32;
+
 /** An open file, read when it is asked for. */
 class OpenProgram implements ProgramFile {
   readonly #path: string;
@@ -12,6 +15,7 @@ class OpenProgram implements ProgramFile {
   readonly #page = new Uint8Array(FILE_PAGE);
   readonly length: number;
   #bytes: Uint8Array | undefined;
+  #unchecked = 0;
 
   constructor(path: string, file: number, { size, mtimeMs }: Stats) {
     this.#path = path;
@@ -37,13 +41,19 @@ class OpenProgram implements ProgramFile {
     return page;
   }
 
-  /** Fills a buffer. A program that somebody overwrites while it runs would be two at once, which Linux does not allow either (ETXTBSY). */
   #read(offset: number, into: Uint8Array): void {
     for (let done = 0; done < into.length; ) {
       const count = readSync(this.#file, into, done, into.length - done, offset + done);
-      if (count === 0) break;
+      // The end is not where it was.
+      if (count === 0) return this.#check();
       done += count;
     }
+    if (++this.#unchecked >= CHECKED || into.length > FILE_PAGE) this.#check();
+  }
+
+  /** A program that somebody overwrites while it runs would be two at once, which Linux does not allow either (ETXTBSY). */
+  #check(): void {
+    this.#unchecked = 0;
     const { size, mtimeMs } = fstatSync(this.#file);
     if (size !== this.length || mtimeMs !== this.#modified) {
       throw new InputError(`${this.#path}: was overwritten while it was in use; run it again`);

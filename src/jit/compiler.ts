@@ -317,8 +317,9 @@ class JitCompiler implements Compiler {
   #adopt(image: CodeImage): void {
     const { memory, flags } = this.#parts;
     try {
-      for (const [i, page] of image.pages.entries())
-        if (crc32(memory.compiledPage(page * PAGE_SIZE)) !== image.pageSums[i]) return;
+      const { pages, pageSums } = image;
+      for (let i = 0; i < pages.length; i++)
+        if (crc32(memory.compiledPage(pages[i]! * PAGE_SIZE)) !== pageSums[i]) return;
     } catch (error) {
       if (error instanceof GuestFault) return;
       throw error;

@@ -44,7 +44,7 @@ export class Entries {
     this.#i32 = i32;
     this.#code = code;
     this.#sleeps = sleeps;
-    this.#forgetJumps();
+    this.#markFirstJump();
   }
 
   get(pc: number): Entry | undefined {
@@ -64,7 +64,8 @@ export class Entries {
   /** Index of the first entry that was taken over whose address is not below `pc`. */
   #firstFrom(pc: number): number {
     const adopted = this.#adopted;
-    let [low, high] = [0, adopted.length];
+    let low = 0;
+    let high = adopted.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (adopted[middle]! < pc) low = middle + 1;
@@ -160,7 +161,7 @@ export class Entries {
   /** Takes over those of another run, whose units all sleep; there are none yet. */
   adopt({ entryPcs, entries, cells }: EntryImage): void {
     this.forgetCells();
-    for (const [i, pc] of cells.entries()) this.#cells.set(pc, CELLS + CELL_SIZE * i);
+    for (let i = 0; i < cells.length; i++) this.#cells.set(cells[i]!, CELLS + CELL_SIZE * i);
     this.#nextCell = CELLS + CELL_SIZE * cells.length;
     this.#i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
     // Most blocks of code are never looked at any more: only those that are hear of their entries.
@@ -188,7 +189,11 @@ export class Entries {
   #forgetJumps(): void {
     const at = JUMPS >>> 2;
     this.#i32.fill(0, at, at + ((JUMP_ENTRY << JUMP_BITS) >>> 2));
+    this.#markFirstJump();
+  }
+
+  #markFirstJump(): void {
     // A tag for the first entry that no address there has; zeros match nothing in the others.
-    this.#i32[at] = this.#isa.quantum;
+    this.#i32[JUMPS >>> 2] = this.#isa.quantum;
   }
 }

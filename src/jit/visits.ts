@@ -72,8 +72,10 @@ export class VisitCounts {
   /** Starts of the functions of which there was word, and of those that were visited `least` times, if that is given. */
   take(least = Number.POSITIVE_INFINITY): ReadonlySet<number> {
     const starts = new Set(this.#often);
-    for (const [slot, start] of this.#starts.entries()) {
-      if (slot < CAPACITY && start !== NO_FUNCTION && this.#i32[(VISITS >>> 2) + slot]! >= least) starts.add(start);
+    const slots = Math.min(this.#starts.length, CAPACITY);
+    for (let slot = 0; slot < slots; slot++) {
+      const start = this.#starts[slot] ?? NO_FUNCTION;
+      if (start !== NO_FUNCTION && this.#i32[(VISITS >>> 2) + slot]! >= least) starts.add(start);
     }
     this.#often = [];
     this.#urgent = false;
@@ -87,7 +89,7 @@ export class VisitCounts {
 
   /** Takes over those of another run; there are none yet. */
   adopt(starts: Float64Array): void {
-    this.#starts = [...starts];
+    this.#starts = Array.from(starts);
     this.#i32.fill(0, VISITS >>> 2, (VISITS >>> 2) + Math.min(starts.length, CAPACITY));
   }
 

@@ -8,11 +8,22 @@ export interface ReleaseRow {
   readonly values: Readonly<Record<string, number | undefined>>;
 }
 
+/** A table, oldest row first. It is read when it is first asked for: a program needs one or two of them, and mostly none. */
+export type ReleaseTable = () => readonly ReleaseRow[];
+
 /**
- * Reads a table: the first line names the columns (`since` first), `-` means that there is no such field or that its
+ * A table as text: the first line names the columns (`since` first), `-` means that there is no such field or that its
  * place is not known. Rows stand oldest first.
  */
-export function releaseTable(text: string): readonly ReleaseRow[] {
+export function releaseTable(text: string): ReleaseTable {
+  let rows: readonly ReleaseRow[] | undefined;
+  return () => {
+    rows ??= readTable(text);
+    return rows;
+  };
+}
+
+function readTable(text: string): readonly ReleaseRow[] {
   const [head, ...lines] = text.trim().split('\n');
   const columns = (head ?? '').trim().split(/\s+/).slice(1);
   return lines.map((line) => {
@@ -27,6 +38,7 @@ export function releaseTable(text: string): readonly ReleaseRow[] {
 }
 
 /** The row that holds for `release`; the oldest one for releases before it. */
-export function rowFor(table: readonly ReleaseRow[], release: Release): ReleaseRow {
-  return table.findLast((row) => !isBefore(release, row.since)) ?? table[0]!;
+export function rowFor(table: ReleaseTable, release: Release): ReleaseRow {
+  const rows = table();
+  return rows.findLast((row) => !isBefore(release, row.since)) ?? rows[0]!;
 }

@@ -124,33 +124,42 @@ function writeField(memory: Memory, at: number, type: FieldType, word: WordSize,
 
 /** One structure in both word sizes. */
 export class Struct<F extends StructFields> {
-  readonly #layouts: { readonly 4: Layout; readonly 8: Layout };
+  readonly #fields: F;
+  readonly #packed: boolean;
+  /** Each made when it is first wanted: a program uses a few structures, in one word size. */
+  readonly #layouts: { 4?: Layout; 8?: Layout } = {};
 
   constructor(fields: F, packed: boolean) {
-    this.#layouts = { 4: place(fields, 4, packed), 8: place(fields, 8, packed) };
+    this.#fields = fields;
+    this.#packed = packed;
+  }
+
+  #layout(word: WordSize): Layout {
+    this.#layouts[word] ??= place(this.#fields, word, this.#packed);
+    return this.#layouts[word];
   }
 
   /** Bytes, the tail padding included. */
   size(word: WordSize): number {
-    return this.#layouts[word].size;
+    return this.#layout(word).size;
   }
 
   /** Offset of a field in bytes. */
   offset(word: WordSize, field: keyof F & string): number {
-    return this.#layouts[word].byName.get(field)!.offset;
+    return this.#layout(word).byName.get(field)!.offset;
   }
 
   /** Reads every field that is no array. @throws GuestFault */
   read(memory: Memory, word: WordSize, address: number): StructValues<F> {
     const out: Record<string, number | bigint> = {};
-    for (const f of this.#layouts[word].fields)
+    for (const f of this.#layout(word).fields)
       if (f.count === 0) out[f.name] = readField(memory, address + f.offset, f.type, word);
     return out as StructValues<F>;
   }
 
   /** Writes the whole structure: given fields, zeros elsewhere, padding and arrays included. @throws GuestFault */
   write(memory: Memory, word: WordSize, address: number, values: Partial<StructValues<F>>): void {
-    const { size, dense, fields } = this.#layouts[word];
+    const { size, dense, fields } = this.#layout(word);
     if (!dense) memory.write(address, new Uint8Array(size));
     const given = values as Readonly<Record<string, number | bigint | undefined>>;
     for (const { name, type, count, offset } of fields) {
@@ -162,7 +171,7 @@ export class Struct<F extends StructFields> {
   /** Writes the given fields and leaves the others. @throws GuestFault */
   set(memory: Memory, word: WordSize, address: number, values: Partial<StructValues<F>>): void {
     for (const [name, value] of Object.entries(values as Record<string, number | bigint | undefined>)) {
-      const field = this.#layouts[word].byName.get(name);
+      const field = this.#layout(word).byName.get(name);
       if (field !== undefined && value !== undefined)
         writeField(memory, address + field.offset, field.type, word, value);
     }

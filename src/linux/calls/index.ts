@@ -48,24 +48,33 @@ export interface CallTable {
 
 export function callTable(abi: Abi): CallTable {
   const rows = new Map<number, Row>();
-  const names = new Map<CallName, Row>();
   for (const row of ROWS) {
     const number = row.numbers[abi.column];
     if (number >= 0) rows.set(number, row);
-    names.set(row.name, row);
   }
-  const all = new Map<number, string>();
-  for (const [name, numbers] of Object.entries(CALL_NUMBERS)) {
-    const number = numbers[abi.column];
-    if (number >= 0) all.set(number, name);
-  }
+  let byName: ReadonlyMap<CallName, Row> | undefined;
+  let names: ReadonlyMap<number, string> | undefined;
   return {
     row: (number) => rows.get(number),
     byName: (name) => {
-      const row = names.get(name);
+      byName ??= new Map(ROWS.map((row) => [row.name, row]));
+      const row = byName.get(name);
       if (row === undefined) throw new RangeError(`no row for ${name}`);
       return row;
     },
-    nameOf: (number) => all.get(number),
+    nameOf: (number) => {
+      names ??= namesOf(abi);
+      return names.get(number);
+    },
   };
+}
+
+/** The names of all calls of an ABI by their numbers. */
+function namesOf(abi: Abi): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (const [name, numbers] of Object.entries(CALL_NUMBERS)) {
+    const number = numbers[abi.column];
+    if (number >= 0) names.set(number, name);
+  }
+  return names;
 }
