@@ -5,7 +5,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, buildSync } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
+import { buildInTwo } from './later.ts';
 
 const OPTIONS: BuildOptions = {
   bundle: true,
@@ -37,23 +38,20 @@ const PROGRAM: BuildOptions = {
 };
 
 /** Writes them into a folder; returns the one to execute. */
-export function makeBundle(folder: string): string {
+export async function makeBundle(folder: string): Promise<string> {
   const source = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
   const bin = join(folder, 'bin.js');
-  buildSync({ ...OPTIONS, banner: { js: OWN_URL }, entryPoints: [source('bin.ts')], outfile: bin });
-  const program = (name: string, options: BuildOptions = {}): void =>
-    void buildSync({
-      ...PROGRAM,
-      ...options,
-      entryPoints: [source(`${name}.ts`)],
-      outfile: join(folder, `${name}.cjs`),
-    });
-  program('entry');
-  // commander loads what it would execute commands with that are files of their own: there are none, and it takes 10 ms.
-  program('entry-run', { alias: { 'node:child_process': source('nothing.ts') } });
+  await build({ ...OPTIONS, banner: { js: OWN_URL }, entryPoints: [source('bin.ts')], outfile: bin });
+  await build({ ...PROGRAM, entryPoints: [source('entry.ts')], outfile: join(folder, 'entry.cjs') });
+  await buildInTwo(source('entry-run.ts'), {
+    ...PROGRAM,
+    outfile: join(folder, 'entry-run.cjs'),
+    // commander loads what it would execute commands with that are files of their own: there are none, and it takes 10 ms.
+    alias: { 'node:child_process': source('nothing.ts') },
+  });
   writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
   return bin;
 }
 
 const [, script, folder] = process.argv;
-if (script === fileURLToPath(import.meta.url) && folder !== undefined) makeBundle(folder);
+if (script === fileURLToPath(import.meta.url) && folder !== undefined) await makeBundle(folder);

@@ -5,6 +5,7 @@ export { GOARCHES, type Goarch, isaFor } from '../isa/index.ts';
 export { type Arch, archOf } from './arch/arch.ts';
 export { commandLine, type SharedOptions, sweepCommandLine } from './debug/command-line.ts';
 export { Debugger, type GoroutineLine, type Moved } from './debug/debugger.ts';
+export type { Go } from './debug/go.ts';
 export {
   type GoroutineReport,
   type GoroutinesOptions,
@@ -14,20 +15,13 @@ export {
 export type { DeliveryDifference, GuestCounts } from './debug/guest-handler.ts';
 export { GuestCallError } from './debug/guest-runtime.ts';
 export type { Interrupt, InterruptCounts } from './debug/host-handler.ts';
+export { InputError } from './debug/input-error.ts';
 export { Inspector, type Root, type ScannedStackFrame, type Target } from './debug/inspection.ts';
 export { sweep, type VerifyProgramOptions, verifyProgram } from './debug/jobs.ts';
 export { boundariesOf, instructionsOf, type Listed } from './debug/listing.ts';
 export { openProgramFile, readProgramFile } from './debug/program-file.ts';
 export { parseSchedule, SCHEDULE_HELP, type Schedule, ScheduleError } from './debug/schedule.ts';
-export {
-  type Go,
-  InputError,
-  Session,
-  type SessionEnd,
-  type SessionOptions,
-  type SessionSnapshot,
-  type Stats,
-} from './debug/session.ts';
+export { Session, type SessionEnd, type SessionOptions, type SessionSnapshot, type Stats } from './debug/session.ts';
 export { type PreemptM, Suspender, type SuspendRequest } from './debug/suspension.ts';
 export type { OracleName, SweepFailure, SweepOptions, SweepProgress, SweepResult } from './debug/sweep.ts';
 export {

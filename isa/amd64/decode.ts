@@ -3,9 +3,7 @@
 import type { Clause } from './clause.ts';
 import { Instruction, type MemoryForm, type Segment, type Width } from './instruction.ts';
 import type { Pattern } from './pattern.ts';
-
-/** An instruction of more bytes is a general-protection fault (SDM vol. 2, 2.3.11). */
-export const MAX_LENGTH = 15;
+import { MAX_LENGTH } from './target.ts';
 
 interface Slot {
   /** Whether the rows of this opcode have a ModRM byte: all or none. */

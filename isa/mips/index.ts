@@ -1,38 +1,12 @@
-// One MIPS description, as many targets as there are variants: the assembled table and its decoder.
+// One MIPS description, as many targets as there are variants.
 
-import type { Effects } from '../dsl/effects.ts';
-import type { ClauseInfo, Decoded, Isa } from '../dsl/isa.ts';
+import type { ClauseInfo, Isa } from '../dsl/isa.ts';
 import { lazy } from '../dsl/lazy.ts';
 import type { Variant } from '../dsl/variant.ts';
-import { ALU } from './alu.ts';
-import { ATOMIC } from './atomic.ts';
-import { BRANCH } from './branch.ts';
-import { DecisionTree } from './decoder.ts';
-import { FPU_ARITH } from './fpu-arith.ts';
-import { FPU_COMPARE } from './fpu-compare.ts';
-import { FPU_CONVERT } from './fpu-convert.ts';
-import { FPU_MOVE } from './fpu-move.ts';
+import { mipsClauses, mipsDecoder } from './families.ts';
 import type { Insn } from './insn.ts';
-import { Machine } from './machine.ts';
-import { MEMORY } from './memory.ts';
-import { MULDIV } from './muldiv.ts';
-import type { Fields, Pattern } from './pattern.ts';
-import { type MipsRegisters, mipsRegisters } from './regs.ts';
-import { TRAP } from './trap.ts';
-
-/** The families in the order of the manual's chapters, each in a file of its name. */
-const FAMILIES: readonly (readonly [family: string, rows: () => readonly Insn[]])[] = [
-  ['alu', ALU],
-  ['muldiv', MULDIV],
-  ['branch', BRANCH],
-  ['memory', MEMORY],
-  ['atomic', ATOMIC],
-  ['trap', TRAP],
-  ['fpu-arith', FPU_ARITH],
-  ['fpu-compare', FPU_COMPARE],
-  ['fpu-convert', FPU_CONVERT],
-  ['fpu-move', FPU_MOVE],
-];
+import type { Pattern } from './pattern.ts';
+import { mipsRegisters } from './regs.ts';
 
 /** A clause of some target. `matcher` lets tests build encodings. */
 export interface MipsClause extends ClauseInfo {
@@ -45,47 +19,14 @@ export interface MipsIsa extends Isa {
   readonly clauses: readonly MipsClause[];
 }
 
-const LENGTH = 4;
-
-class Instruction implements Decoded {
-  readonly clause: MipsClause;
-  readonly length = LENGTH;
-  readonly #fields: Fields;
-  readonly #registers: MipsRegisters;
-  readonly #width: 32 | 64;
-
-  constructor(clause: MipsClause, fields: Fields, registers: MipsRegisters, width: 32 | 64) {
-    this.clause = clause;
-    this.#fields = fields;
-    this.#registers = registers;
-    this.#width = width;
-  }
-
-  effect(e: Effects): void {
-    this.clause.insn.effect(new Machine(e, this.#registers), this.#fields);
-  }
-
-  text(pc: number): string {
-    return this.clause.insn.print(this.#fields, { pc, width: this.#width });
-  }
-}
+/** Bytes of an instruction. */
+export const LENGTH = 4;
 
 /** Builds the instruction set of a variant: MIPS32 or MIPS64 release 2, user mode, with FPU. */
 export function mipsIsa(variant: Variant): MipsIsa {
   const registers = mipsRegisters(variant);
-  // A run that finds all of its code compiled decodes nothing.
-  const clauses = lazy(() =>
-    FAMILIES.flatMap(([family, rows]) =>
-      rows()
-        .filter((row) => row.width === undefined || row.width === variant.width)
-        .map((row): MipsClause => ({ name: row.name, family, pattern: row.text, matcher: row.pattern, insn: row })),
-    ),
-  );
-  const tree = lazy(
-    () => new DecisionTree(clauses().map((item) => ({ mask: item.matcher.mask, value: item.matcher.value, item }))),
-  );
-  const evenPairs = variant.width === 32;
-
+  const clauses = lazy(() => mipsClauses(variant));
+  const decoder = lazy(() => mipsDecoder(variant, registers, clauses()));
   return {
     variant,
     registers: registers.file,
@@ -94,17 +35,6 @@ export function mipsIsa(variant: Variant): MipsIsa {
     get clauses() {
       return clauses();
     },
-    decode(bytes, offset) {
-      if (offset + LENGTH > bytes.length) return 'short';
-      const [b0, b1, b2, b3] = [bytes[offset]!, bytes[offset + 1]!, bytes[offset + 2]!, bytes[offset + 3]!];
-      const word = variant.bigEndian
-        ? (b0 << 24) | (b1 << 16) | (b2 << 8) | b3
-        : (b3 << 24) | (b2 << 16) | (b1 << 8) | b0;
-      const clause = tree().find(word);
-      if (clause === undefined) return undefined;
-      const fields = clause.matcher.extract(word);
-      if (evenPairs && clause.insn.pairs.some((name) => (fields[name] & 1) !== 0)) return undefined;
-      return new Instruction(clause, fields, registers, variant.width);
-    },
+    decode: (bytes, offset) => decoder()(bytes, offset),
   };
 }

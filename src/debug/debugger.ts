@@ -7,8 +7,9 @@ import type { GoroutineState } from '../goruntime/preempt.ts';
 import type { Verdict } from '../goruntime/safe-points.ts';
 import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, type ThreadView } from '../goruntime/view.ts';
+import type { Go } from './go.ts';
 import type { Interrupt } from './host-handler.ts';
-import type { Go, Session, SessionEnd, SessionSnapshot } from './session.ts';
+import type { Session, SessionEnd, SessionSnapshot } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /** How a movement ended: where it wanted to go, or because the program did. */

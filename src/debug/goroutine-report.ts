@@ -4,9 +4,10 @@ import { TableError } from '../goruntime/pcvalue.ts';
 import type { SafePointKind } from '../goruntime/stop-kind.ts';
 import { SuspendError } from '../goruntime/suspend.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import type { Go } from './go.ts';
 import { GuestCallError } from './guest-runtime.ts';
 import { Inspector, type SavedRegisters, type ScannedStackFrame } from './inspection.ts';
-import type { Go, Session } from './session.ts';
+import type { Session } from './session.ts';
 import type { Suspender } from './suspension.ts';
 
 /** One call on a stack, innermost first. */

@@ -6,7 +6,9 @@ import { GuestFault } from '../engine/memory.ts';
 import type { SavedState } from '../engine/state.ts';
 import { isBefore } from '../goruntime/version.ts';
 import { GuestReadError, naming } from '../goruntime/view.ts';
-import { type Go, InputError, type Session, type SessionSnapshot } from './session.ts';
+import type { Go } from './go.ts';
+import { InputError } from './input-error.ts';
+import type { Session, SessionSnapshot } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /** The types that arguments and results of such calls have. A string or a funcInfo is two words, each given by itself. */

@@ -5,8 +5,9 @@ import { Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError, getg } from '../goruntime/view.ts';
 import { QUANTUM } from '../linux/sched.ts';
 import { type BlockedCall, keepRegisters, type Task } from '../linux/task.ts';
+import type { Go } from './go.ts';
 import { ABI_INTERNAL_AMD64 } from './guest-call.ts';
-import type { Go, Session, SessionEnd } from './session.ts';
+import type { Session, SessionEnd } from './session.ts';
 
 /** The program's runtime cannot be called, or did not return. One line. */
 export class GuestCallError extends Error {

@@ -8,8 +8,9 @@ import {
 import { type ScannedFrame, type ScannedWord, StackScanner } from '../goruntime/stack-scan.ts';
 import { type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import type { Go } from './go.ts';
 import { type CallEnd, GuestCaller, type Signature } from './guest-call.ts';
-import type { Go, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** The registers of a goroutine that runs on no thread. */
 export interface SavedRegisters {

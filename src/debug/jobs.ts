@@ -2,7 +2,8 @@
 
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { functionsNamed, LocationError } from '../goruntime/locate.ts';
-import { InputError, Session, type SessionOptions } from './session.ts';
+import { InputError } from './input-error.ts';
+import { Session, type SessionOptions } from './session.ts';
 import {
   type Reference,
   Sweep,

@@ -2,7 +2,7 @@
 
 import { closeSync, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
 import { FILE_PAGE, fileOf, type ProgramFile } from '../object/file.ts';
-import { InputError } from './session.ts';
+import { InputError } from './input-error.ts';
 
 /** Pages that are read before the file's times are looked at again, which takes as long as reading one. */
 const CHECKED = 32;

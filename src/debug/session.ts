@@ -5,39 +5,29 @@ import { isAbsolute, resolve } from 'node:path';
 import { isaFor } from '../../isa/index.ts';
 import { type Arch, archOf } from '../arch/arch.ts';
 import { Machine } from '../engine/machine.ts';
-import { asyncpreemptoff } from '../goruntime/godebug.ts';
-import type { AllgsSymbols } from '../goruntime/goroutines.ts';
-import { LocationError } from '../goruntime/locate.ts';
-import { Preemption } from '../goruntime/preempt.ts';
-import { GoProgram, NotGoError } from '../goruntime/program.ts';
 import type { CheckId } from '../goruntime/safe-points.ts';
-import type { GuestMemory, ThreadView } from '../goruntime/view.ts';
+import type { ThreadView } from '../goruntime/view.ts';
 import { jit } from '../jit/compiler.ts';
 import type { CodeStore } from '../jit/image.ts';
 import { abiFor } from '../linux/abi/index.ts';
 import { HostTimes } from '../linux/host-time.ts';
-import type { Kernel, KernelSnapshot } from '../linux/kernel.ts';
+import type { KernelSnapshot } from '../linux/kernel.ts';
 import { LoaderError } from '../linux/loader.ts';
 import { type InterruptSource, type Outcome, Process, type RunOptions } from '../linux/process.ts';
 import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { type Elf, ElfError, readElf } from '../object/elf.ts';
 import type { ProgramFile } from '../object/file.ts';
-import { type GuestCounts, GuestHandler } from './guest-handler.ts';
-import { HostHandler, type InterruptCounts } from './host-handler.ts';
+import { type Go, interruptsOf, type OpenedGo, openGo } from './go.ts';
+import type { GuestCounts } from './guest-handler.ts';
+import type { InterruptCounts } from './host-handler.ts';
 import { CompilerWatch, type HostStats } from './host-stats.ts';
+import { InputError } from './input-error.ts';
 import { encodeProfile, InstructionCounts } from './profile.ts';
-import { RequestLog, type ServedKinds } from './request-log.ts';
-import { allgsOf } from './runtime-variables.ts';
+import type { ServedKinds } from './request-log.ts';
 import type { Schedule } from './schedule.ts';
-import { timerFor } from './timer.ts';
 import { TraceHash } from './trace-hash.ts';
-import { MachineMemory, type Thread, threadOf } from './view.ts';
-
-/** An input or option that a session cannot be made of. The message is one line: what is wrong; what to try. */
-export class InputError extends Error {
-  override readonly name = 'InputError';
-}
+import { type Thread, threadOf } from './view.ts';
 
 export interface SessionOptions {
   /** argv[0], and the guest's name for its own file. */
@@ -69,18 +59,6 @@ export interface SessionOptions {
   readonly stdin?: (length: number) => Uint8Array | null;
   readonly stdout?: (bytes: Uint8Array) => void;
   readonly stderr?: (bytes: Uint8Array) => void;
-}
-
-/** What a session has of a Go program. */
-export interface Go {
-  readonly program: GoProgram;
-  readonly memory: GuestMemory;
-  readonly preemption: Preemption;
-  readonly handler: HostHandler;
-  /** With the `guest` handler: what became of every SIGURG. */
-  readonly guest: GuestHandler | undefined;
-  /** Where the list of all goroutines is, symbols or not. */
-  readonly allgs: AllgsSymbols | undefined;
 }
 
 /** How a program ended, or why it was stopped. `status` is the exit status that a shell would see. */
@@ -166,7 +144,7 @@ export class Session {
   readonly #counts: InstructionCounts | undefined;
   readonly #elf: Elf;
   /** Once somebody has asked. */
-  #opened: { readonly go: Go | undefined; readonly reason?: string } | undefined;
+  #opened: OpenedGo | undefined;
   readonly #files: Vfs;
   /** Where a position-independent program was loaded, else 0. */
   readonly #base: number;
@@ -180,9 +158,7 @@ export class Session {
     try {
       return new Session(program, options);
     } catch (error) {
-      if (error instanceof ElfError || error instanceof LoaderError || error instanceof LocationError) {
-        throw new InputError(error.message);
-      }
+      if (error instanceof ElfError || error instanceof LoaderError) throw new InputError(error.message);
       throw error;
     }
   }
@@ -243,58 +219,17 @@ export class Session {
 
   /** What makes it a Go program: read when it is first asked for. Undefined for a program without Go tables. */
   get go(): Go | undefined {
-    this.#opened ??= this.#open();
-    return this.#opened.go;
+    return this.#openGo().go;
   }
 
   /** Why it is no Go program. */
   get notGo(): string | undefined {
-    this.#opened ??= this.#open();
-    return this.#opened.reason;
+    return this.#openGo().reason;
   }
 
-  #open(): { readonly go: Go | undefined; readonly reason?: string } {
-    try {
-      // The tables give addresses as linked; nothing here adds where such a program is loaded.
-      if (this.#elf.pie)
-        throw new NotGoError(
-          'a position-independent program: build it without -buildmode=pie to have its Go tables read',
-        );
-      return { go: this.#openGo(GoProgram.open(this.#elf)) };
-    } catch (error) {
-      if (error instanceof ElfError) throw new InputError(error.message);
-      if (!(error instanceof NotGoError)) throw error;
-      return { go: undefined, reason: error.message };
-    }
-  }
-
-  #openGo(program: GoProgram): Go {
-    const { rules: name = 'auto', without } = this.#options;
-    const rules = program.rulesNamed(name);
-    if (rules === undefined) throw new InputError(`no rules ${name}; try auto, seed or a release such as 1.19`);
-    const memory = new MachineMemory(this.machine.memory, this.arch);
-    const preemption = new Preemption(program, memory, {
-      rules,
-      asyncpreemptoff: asyncpreemptoff(this.#options.env ?? [], program.release),
-      ...(without === undefined ? {} : { without }),
-    });
-    const handler = new HostHandler(this.machine, program, preemption);
-    const guest =
-      this.#options.handler === 'guest' ? new GuestHandler(this.process.kernel, preemption, handler) : undefined;
-    const { isa } = this.machine;
-    let allgs: { readonly found: AllgsSymbols | undefined } | undefined;
-    return {
-      program,
-      memory,
-      preemption,
-      handler,
-      guest,
-      get allgs() {
-        // Symbols or code are looked through only for those who list goroutines.
-        allgs ??= { found: allgsOf(isa, program) };
-        return allgs.found;
-      },
-    };
+  #openGo(): OpenedGo {
+    this.#opened ??= openGo(this.#elf, this.machine, this.process.kernel, this.#options);
+    return this.#opened;
   }
 
   #observe(): void {
@@ -308,26 +243,7 @@ export class Session {
     if (schedule === undefined) return {};
     const { go } = this;
     if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
-    const pcs = schedule.kind === 'at' ? this.locate(schedule.place) : [];
-    const { program, handler } = go;
-    const requests = new RequestLog(this.machine, go.preemption);
-    handler.requests = requests;
-    const interrupt = (tid: number): boolean => {
-      if (schedule.synchronous === true) return handler.request(false);
-      return go.guest?.interrupt(tid) ?? handler.interrupt(tid)?.safe === true;
-    };
-    const timer = timerFor(schedule, { machine: this.machine, thread: this.#thread, program, handler, interrupt }, pcs);
-    const source: InterruptSource = {
-      next: (now) => timer.next(now),
-      fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),
-    };
-    return {
-      interrupts: [source],
-      onBreakpoint: (kernel, task) => {
-        if (!requests.stopped()) timer.stopped(kernel.machine.instructions, task.tid);
-        return true;
-      },
-    };
+    return interruptsOf(schedule, go, this.machine, this.#thread);
   }
 
   /** The thread that runs. */

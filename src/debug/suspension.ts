@@ -16,8 +16,9 @@ import type { Kernel } from '../linux/kernel.ts';
 import type { InterruptSource } from '../linux/process.ts';
 import { SI_TKILL } from '../linux/signal.ts';
 import type { Task } from '../linux/task.ts';
+import type { Go } from './go.ts';
 import { endText, GuestCallError, SleepingThread } from './guest-runtime.ts';
-import type { Go, Session, SessionEnd } from './session.ts';
+import type { Session, SessionEnd } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /** Who decides when preemptM's signal arrives: our model, the program's own handler, or nobody (GODEBUG=asyncpreemptoff=1). */

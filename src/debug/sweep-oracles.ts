@@ -9,7 +9,8 @@ import type { SavedState } from '../engine/state.ts';
 import { StackScanner } from '../goruntime/stack-scan.ts';
 import { type Frame, type StackWalk, Unwinder } from '../goruntime/unwind.ts';
 import type { OpList, Temp } from '../uop/ops.ts';
-import type { Go, Session, SessionEnd } from './session.ts';
+import type { Go } from './go.ts';
+import type { Session, SessionEnd } from './session.ts';
 import { type Thread, threadOf } from './view.ts';
 
 /**

@@ -6,9 +6,11 @@ import { PCDATA_UnsafePoint } from '../goruntime/funcdata.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import type { Func } from '../goruntime/tables.ts';
 import { isBefore } from '../goruntime/version.ts';
+import type { Go } from './go.ts';
 import { type CallEnd, type Callee, GuestCaller, type Signature } from './guest-call.ts';
+import { InputError } from './input-error.ts';
 import { boundariesOf } from './listing.ts';
-import { type Go, InputError, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** A verdict as either side gives it. A safe one says where the goroutine resumes. */
 export interface Side {

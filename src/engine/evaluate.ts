@@ -1,6 +1,5 @@
 // The evaluator: turns an op list into steps. Exact, one instruction at a time; the oracle of the compiler.
 
-import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { OpList, Uop } from '../uop/ops.ts';
 import type { FlagsPutOff } from './flags.ts';
 import { BRANCHED, NEXT, NULLIFIED } from './layout.ts';
@@ -18,19 +17,7 @@ import {
 import { binaryStep, compareStep, extendSStep, extendUStep, unaryStep, wideStep, wrapStep } from './steps-int.ts';
 import { loadStep, storeStep } from './steps-memory.ts';
 import { vectorStep } from './steps-vector.ts';
-
-/** Thrown by a step: the instruction traps. It has changed nothing, except that a system call is complete. */
-export class GuestTrap extends Error {
-  override readonly name = 'GuestTrap';
-  readonly kind: TrapKind;
-  readonly code: number;
-
-  constructor(kind: TrapKind, code: number) {
-    super(`trap: ${kind}`);
-    this.kind = kind;
-    this.code = code;
-  }
-}
+import { GuestTrap } from './trap.ts';
 
 const NEXT_WORD = NEXT >>> 2;
 const BRANCHED_WORD = BRANCHED >>> 2;

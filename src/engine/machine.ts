@@ -4,13 +4,13 @@ import type { TrapKind } from '../../isa/dsl/effects.ts';
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
-import { GuestTrap } from './evaluate.ts';
 import { FlagsPutOff } from './flags.ts';
 import { BLOCK_SIZE, BRANCHED, NEXT, NULLIFIED, REMAINING } from './layout.ts';
 import { GuestFault, Memory } from './memory.ts';
 import { ConstantPool } from './place.ts';
 import { State } from './state.ts';
 import { hostOver } from './steps.ts';
+import { GuestTrap } from './trap.ts';
 
 /**
  * Why a run ended.

@@ -9,23 +9,18 @@ import { GuestFault } from '../engine/memory.ts';
 import type { Block, Extent } from './blocks.ts';
 import { Bridges } from './bridges.ts';
 import { Coverage } from './coverage.ts';
-import { Entries } from './entries.ts';
+import { Entries, START_ENTRY } from './entries.ts';
 import { EXIT, type ExitKind, Exits } from './exits.ts';
-import { HELPERS } from './helpers.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
+import { bodyOf, moduleOf, settlerModule, usagesOf } from './making.ts';
 import { type MadeUnit, Modules } from './modules.ts';
-import { type Plan, START_ENTRY } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { type FunctionExtents, Planner } from './planner.ts';
 import { POLICY, type Policy } from './policy.ts';
 import { helpers, type MissCounts } from './runtime.ts';
-import { settlerModule } from './settler.ts';
-import { helperType } from './support.ts';
-import { UNIT_TYPE, unitType } from './transfers.ts';
-import { Unit } from './unit.ts';
-import { Usages } from './usage.ts';
+import type { Usages } from './usage.ts';
 import { NO_FUNCTION, VisitCounts } from './visits.ts';
-import { assemble } from './wasm.ts';
 import { CacheFull, Watch } from './watch.ts';
 
 /** What the compiler has done. */
@@ -63,7 +58,7 @@ type Wanted = Map<number, { readonly extent: Extent; readonly pcs: number[]; rea
 class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
   readonly #policy: Policy;
-  readonly #usages: Usages;
+  #knownUsages: Usages | undefined;
   readonly #watch: Watch;
   /** Made when there is something to compile. */
   #host: HostSide | undefined;
@@ -114,20 +109,19 @@ class JitCompiler implements Compiler {
     this.#store = options.store;
     this.#modules = new Modules(
       () => this.#hostSide(),
-      (units) => this.#assemble(units),
+      (units) => moduleOf(parts.isa, this.#memoryPages, units),
       options.store,
     );
     const { isa, memory, code } = parts;
     this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
     this.#visits = new VisitCounts(memory.i32, this.#policy.visits);
     this.#bridges = new Bridges(this.#policy.bridgeThreshold);
-    this.#usages = new Usages(isa.registers, parts.flags);
     this.#watch = new Watch(memory);
     this.#planner = new Planner({
       parts,
       extents: options.extents,
       policy: this.#policy,
-      usages: this.#usages,
+      usages: () => this.#usages,
       watch: this.#watch,
       coverage: this.#coverage,
       entries: this.#entries,
@@ -135,6 +129,12 @@ class JitCompiler implements Compiler {
     this.#memoryPages = memory.wasm.buffer.byteLength / 65536;
     memory.i32[FLAGS_SETTLER >>> 2] = -1;
     options.onStats?.(this.stats);
+  }
+
+  get #usages(): Usages {
+    const { isa, flags } = this.#parts;
+    this.#knownUsages ??= usagesOf(isa.registers, flags);
+    return this.#knownUsages;
   }
 
   #hostSide(): HostSide {
@@ -437,7 +437,8 @@ class JitCompiler implements Compiler {
 
   #image(modules: readonly CodeModule[]): CodeImage {
     const { memory, flags } = this.#parts;
-    const pages = [...this.#pages];
+    // In order, which is how a file is best looked through.
+    const pages = [...this.#pages].sort((a, b) => a - b);
     const blocks = this.#coverage.all();
     return {
       host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#store?.native),
@@ -628,7 +629,7 @@ class JitCompiler implements Compiler {
       const slot = firstSlot + i;
       const function_ = functionOf(p);
       const visits = function_?.fast === true ? undefined : this.#visits.of(slot);
-      const body = new Unit(isa, this.#usages, p, links, this.#watch, visits).emit();
+      const body = bodyOf(isa, this.#usages, p, links, this.#watch, visits);
       const common = function_?.adopted === true;
       return {
         slot,
@@ -662,18 +663,6 @@ class JitCompiler implements Compiler {
     this.stats.units += plans.length;
     this.stats.instructions += instructions;
     this.stats.bytes += bytes;
-  }
-
-  #assemble(units: readonly MadeUnit[]): Uint8Array<ArrayBuffer> {
-    const { isa } = this.#parts;
-    return assemble({
-      types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
-      functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
-      memoryPages: this.#memoryPages,
-      bodies: units.map(({ body }) => ({ type: UNIT_TYPE, body })),
-      slots: units.map(({ slot }) => slot),
-      starts: new Map(units.flatMap(({ start }, i) => (start === undefined ? [] : [[start, i]]))),
-    });
   }
 
   met(block: CodeBlock): void {

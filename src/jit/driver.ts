@@ -3,7 +3,7 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
-import { emitJumpHash } from './jumps.ts';
+import { emitJumpHash } from './emit-jumps.ts';
 import { UNIT_TYPE, unitType } from './transfers.ts';
 import { assemble, Code, I32, I64, OP } from './wasm.ts';
 

@@ -7,6 +7,9 @@ import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMP_BITS, JUMP_ENTRY, JUMPS }
 import { jumpHash } from './jumps.ts';
 import { CacheFull } from './watch.ts';
 
+/** The number of the entry at a unit's start: an entry's is its index plus one. */
+export const START_ENTRY = 1;
+
 /** A place in a unit. */
 export interface Entry {
   /** The table slot of the unit. */

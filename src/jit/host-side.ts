@@ -2,9 +2,8 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
-import { driverModule } from './driver.ts';
 import type { HostImage, MachineCode, NativeCode } from './image.ts';
-import { supportModule } from './support.ts';
+import { driverModule, supportModule } from './making.ts';
 
 export interface HostSide {
   readonly table: WebAssembly.Table;

@@ -1,31 +1,9 @@
-// The jump cache: where an address hashes to, for compiled code and for the host.
+// The jump cache: where an address hashes to. emit-jumps.ts says the same to compiled code.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMP_BITS, JUMP_ENTRY } from '../engine/layout.ts';
-import { type Code, OP } from './wasm.ts';
 
-/** Pushes the offset of an address's entry in the jump cache. `jumpHash` says the same to the host. */
-export function emitJumpHash(code: Code, isa: Isa, target: number): void {
-  const shift = Math.log2(isa.quantum);
-  const low = (): void => {
-    code.get(target);
-    if (isa.variant.width === 64) code.op(OP.i32_wrap_i64);
-  };
-  low();
-  if (shift > 0) {
-    code.i32(shift);
-    code.op(OP.i32_shr_u);
-  }
-  low();
-  code.i32(JUMP_BITS + shift);
-  code.op(OP.i32_shr_u);
-  code.op(OP.i32_xor);
-  code.i32((1 << JUMP_BITS) - 1);
-  code.op(OP.i32_and);
-  code.i32(Math.log2(JUMP_ENTRY));
-  code.op(OP.i32_shl);
-}
-
+/** Offset of an address's entry in the jump cache. */
 export const jumpHash = (isa: Isa, pc: number): number => {
   const index = (pc | 0) >>> (31 - Math.clz32(isa.quantum));
   return ((index ^ (index >>> JUMP_BITS)) & ((1 << JUMP_BITS) - 1)) * JUMP_ENTRY;

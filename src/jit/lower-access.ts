@@ -5,6 +5,7 @@ import type { Uop } from '../uop/ops.ts';
 import { extentOf, type Group, type Member, pointerTo, WORD } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import type { Surroundings } from './lower.ts';
+import { packAccess } from './packed-access.ts';
 import { type Code, I32, I64, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
@@ -25,19 +26,6 @@ const STORE: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
   4: [OP.i32_store, OP.i64_store32],
   8: [OP.i64_store, OP.i64_store],
 };
-
-const ALIGN_CODE = { any: 0, natural: 1, strict: 2 } as const;
-const ALIGNMENTS = ['any', 'natural', 'strict'] as const;
-
-/** An access in one number, for the out-of-line path: bytes, alignment, and the exit to take where the evaluator is to execute it. */
-const packAccess = (access: Pick<Load, 'bytes' | 'align'>, exit: number): number =>
-  access.bytes | (ALIGN_CODE[access.align] << PACKED_ALIGN_BIT) | (exit << PACKED_EXIT_BIT);
-export const PACKED_ALIGN_BIT = 5;
-export const PACKED_EXIT_BIT = 7;
-export const unpackAccess = (packed: number): Pick<Load, 'bytes' | 'align'> => ({
-  bytes: (packed & ((1 << PACKED_ALIGN_BIT) - 1)) as Load['bytes'],
-  align: ALIGNMENTS[(packed >>> PACKED_ALIGN_BIT) & ((1 << (PACKED_EXIT_BIT - PACKED_ALIGN_BIT)) - 1)]!,
-});
 
 /** From an address, as i32, to the offset of its entry in the TLB. */
 export function emitTlbEntry(code: Code): void {

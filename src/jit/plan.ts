@@ -41,9 +41,6 @@ export interface Graphs {
 /** Where control comes in from outside. */
 export const ROOT = 0;
 
-/** The entry number of the unit's start: an entry's is its index plus one. */
-export const START_ENTRY = 1;
-
 /** Static successors of a block, by address. */
 export function successorsOf(flow: Flow): readonly number[] {
   switch (flow.kind) {

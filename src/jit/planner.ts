@@ -3,10 +3,11 @@
 
 import type { CompilerParts } from '../engine/compiler.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { type Block, type Blocks, type Extent, findBlocks } from './blocks.ts';
+import type { Block, Blocks, Extent } from './blocks.ts';
 import type { Coverage } from './coverage.ts';
 import type { Entries } from './entries.ts';
-import { type Plan, plan } from './plan.ts';
+import { findBlocks, plan } from './making.ts';
+import type { Plan } from './plan.ts';
 import type { Policy } from './policy.ts';
 import type { Usages } from './usage.ts';
 import type { Watch } from './watch.ts';
@@ -58,7 +59,7 @@ interface Given {
   readonly parts: CompilerParts;
   readonly extents: FunctionExtents | undefined;
   readonly policy: Policy;
-  readonly usages: Usages;
+  readonly usages: () => Usages;
   readonly watch: Watch;
   /** What is compiled. */
   readonly coverage: Coverage;
@@ -221,7 +222,7 @@ export class Planner {
       ends,
       most,
     };
-    return findBlocks(parts.code, usages.folds, starts, extent, rules, cold);
+    return findBlocks(parts.code, usages().folds, starts, extent, rules, cold);
   }
 
   /** Never arrived at by the evaluator, in this run or those before it whose code this one has. */

@@ -5,23 +5,7 @@ import { convertNan, propagateNan } from '../engine/float.ts';
 import { PAGE_SIZE, SCRATCH } from '../engine/layout.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
 import type { Helper } from './helpers.ts';
-import { unpackAccess } from './lower-access.ts';
-import { type FunctionType, I32, I64 } from './wasm.ts';
-
-export const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
-  load: { parameters: [I32, I32, I32], results: [I32] },
-  store: { parameters: [I32, I32, I32], results: [I32] },
-  nan32: { parameters: [I32, I32], results: [I32] },
-  nan64: { parameters: [I64, I64], results: [I64] },
-  widenNan: { parameters: [I32], results: [I64] },
-  narrowNan: { parameters: [I64], results: [I32] },
-  divu128: { parameters: [I64, I64, I64], results: [I64] },
-  remu128: { parameters: [I64, I64, I64], results: [I64] },
-  flags: { parameters: [], results: [] },
-  settle: { parameters: [], results: [] },
-  tell: { parameters: [I32], results: [] },
-  visited: { parameters: [I32], results: [] },
-};
+import { unpackAccess } from './packed-access.ts';
 
 /** Counts of what went out of line. */
 export interface MissCounts {

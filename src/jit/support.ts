@@ -19,13 +19,29 @@ import {
   TLB_WRITE,
 } from '../engine/layout.ts';
 import { HELPERS, type Helper } from './helpers.ts';
-import { emitTlbEntry, PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './lower-access.ts';
-import { HELPER_TYPES } from './runtime.ts';
+import { emitTlbEntry } from './lower-access.ts';
+import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
 /** Parameters of the helpers for accesses. */
 const ADDRESS = 0;
 const PACKED = 1;
+
+/** Types of the host's functions (runtime.ts). */
+const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
+  load: { parameters: [I32, I32, I32], results: [I32] },
+  store: { parameters: [I32, I32, I32], results: [I32] },
+  nan32: { parameters: [I32, I32], results: [I32] },
+  nan64: { parameters: [I64, I64], results: [I64] },
+  widenNan: { parameters: [I32], results: [I64] },
+  narrowNan: { parameters: [I64], results: [I32] },
+  divu128: { parameters: [I64, I64, I64], results: [I64] },
+  remu128: { parameters: [I64, I64, I64], results: [I64] },
+  flags: { parameters: [], results: [] },
+  settle: { parameters: [], results: [] },
+  tell: { parameters: [I32], results: [] },
+  visited: { parameters: [I32], results: [] },
+};
 
 /** Type of a helper as compiled code calls it: an access has its whole address. */
 export const helperType = (isa: Isa, helper: Helper): FunctionType =>

@@ -11,9 +11,9 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS } from '../engine/layout.ts';
 import type { Block } from './blocks.ts';
+import { emitJumpHash } from './emit-jumps.ts';
+import { START_ENTRY } from './entries.ts';
 import type { ExitKind } from './exits.ts';
-import { emitJumpHash } from './jumps.ts';
-import { START_ENTRY } from './plan.ts';
 import { type Code, type FunctionType, I32, I64, OP, VOID } from './wasm.ts';
 
 /** Parameters of every unit, by index. */

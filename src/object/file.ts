@@ -9,7 +9,7 @@ export interface ProgramFile {
   readonly length: number;
   /** All of it. Where it is on the disk it is read when somebody asks for this: memory for megabytes costs more than running a small program. */
   readonly bytes: Uint8Array;
-  /** The bytes from `offset` on, a page of them and fewer at the end of the file, valid until the next call. */
+  /** The page at an offset that is a multiple of a page; less at the end of the file. Valid until the next call. */
   page(offset: number): Uint8Array;
 }
 

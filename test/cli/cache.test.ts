@@ -20,7 +20,7 @@ import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeBundle } from '../support/bundle.ts';
 import { fixturePath } from '../support/fixtures.ts';
 
-const { bin, remove } = makeBundle();
+const { bin, remove } = await makeBundle();
 const PROGRAM = fixturePath('hello', 'mips', '1.27');
 const OTHER = fixturePath('calls', 'mips', '1.27');
 const TIMEOUT = 180_000;

@@ -6,7 +6,7 @@ import { makeBundle } from '../support/bundle.ts';
 import { fixturePath } from '../support/fixtures.ts';
 
 const TIMEOUT = 120_000;
-const { bin, remove } = makeBundle();
+const { bin, remove } = await makeBundle();
 afterAll(remove);
 
 /** The document of a command with so many workers, without what says how long it took: each worker has some calls to make for itself. */

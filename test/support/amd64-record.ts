@@ -8,7 +8,8 @@
 
 import { writeFileSync } from 'node:fs';
 import type { Clause } from '../../isa/amd64/clause.ts';
-import { amd64Clauses, amd64Isa } from '../../isa/amd64/index.ts';
+import { amd64Clauses } from '../../isa/amd64/families.ts';
+import { amd64Isa } from '../../isa/amd64/index.ts';
 import { Instruction } from '../../isa/amd64/instruction.ts';
 import {
   buildNative,

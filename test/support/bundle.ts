@@ -8,11 +8,11 @@ import { makeBundle as makeFiles } from '../../cli/bundle.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Makes the bundle in a folder of its own, which `remove` removes. */
-export function makeBundle(): { readonly bin: string; readonly folder: string; remove(): void } {
+export async function makeBundle(): Promise<{ readonly bin: string; readonly folder: string; remove(): void }> {
   // Below node_modules, where the packages that are not bundled are found.
   const cache = join(ROOT, 'node_modules', '.cache');
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, 'safepoint-bundle-'));
-  const bin = makeFiles(folder);
+  const bin = await makeFiles(folder);
   return { bin, folder, remove: () => rmSync(folder, { recursive: true }) };
 }

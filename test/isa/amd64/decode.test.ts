@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Clause } from '../../../isa/amd64/clause.ts';
 import { buildTable, type MatchFields, matches } from '../../../isa/amd64/decode.ts';
-import { amd64Clauses } from '../../../isa/amd64/index.ts';
+import { amd64Clauses } from '../../../isa/amd64/families.ts';
 import { packFlags, REGISTERS, unpackFlags } from '../../../isa/amd64/regs.ts';
 import { isaFor } from '../../../isa/index.ts';
 import { readElf } from '../../../src/object/elf.ts';
