@@ -4,7 +4,7 @@
 
 import { closeSync, openSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
@@ -36,7 +36,7 @@ const RUNS = 2;
 
 type Program = (
   exports: object,
-  require: NodeJS.Require,
+  require: (name: string) => unknown,
   module: object,
   __filename: string,
   __dirname: string,
@@ -51,7 +51,26 @@ function textOf(file: string, scratch: Scratch): string {
   return Buffer.from(bytes.buffer, 0, bytes.length).toString('latin1');
 }
 
-/** Executes a program that `cli/bundle.ts` made. */
+/** The value of a file that `cli/bundle.ts` made, which is an expression; its bytecode is kept. */
+function evaluate(file: string): unknown {
+  const kept = bytecodeFor(file, process.argv[2]);
+  const scratch = new Scratch();
+  const text = textOf(file, scratch);
+  const head = kept?.read(scratch);
+  const cachedData = head?.subarray(0, -1);
+  const runs = head?.at(-1);
+  const script = new Script(text, { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
+  // What was compiled by the end is what a run needs. The first one compiles code, the second one finds it: other functions do that.
+  const run = script.cachedDataRejected === false ? runs! + 1 : 0;
+  if (kept !== undefined && run < RUNS) {
+    process.once('exit', (status) => {
+      if (status !== EXIT_BAD_INPUT) kept.write(Buffer.concat([script.createCachedData(), Uint8Array.of(run)]));
+    });
+  }
+  return script.runInThisContext();
+}
+
+/** Executes a program, which may ask for files beside it. */
 function load(file: string): void {
   const require = createRequire(file);
   if (process.env.SAFEPOINT_DEBUG !== undefined) {
@@ -60,20 +79,9 @@ function load(file: string): void {
     require(file);
     return;
   }
-  const kept = bytecodeFor(file, process.argv[2]);
-  const scratch = new Scratch();
-  const text = textOf(file, scratch);
-  const head = kept?.read(scratch);
-  const cachedData = head?.subarray(0, -1);
-  const runs = head?.at(-1);
-  const script = new Script(text, { filename: file, ...(cachedData === undefined ? {} : { cachedData }) });
-  (script.runInThisContext() as Program)({}, require, {}, file, dirname(file));
-  // What was compiled by the end is what a run needs. The first one compiles code, the second one finds it: other functions do that.
-  const run = script.cachedDataRejected === false ? runs! + 1 : 0;
-  if (kept === undefined || run >= RUNS) return;
-  process.once('exit', (status) => {
-    if (status !== EXIT_BAD_INPUT) kept.write(Buffer.concat([script.createCachedData(), Uint8Array.of(run)]));
-  });
+  const folder = dirname(file);
+  const ask = (name: string): unknown => (name.startsWith('./') ? evaluate(join(folder, name)) : require(name));
+  (evaluate(file) as Program)({}, ask, {}, file, folder);
 }
 
 setFlags();

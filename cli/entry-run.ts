@@ -4,7 +4,9 @@ import { runCommandLine } from './command-line.ts';
 import { execCommand, runCommand } from './commands/run.ts';
 import { PROCESS_OUTPUT } from './output.ts';
 
-void runCommandLine([runCommand, execCommand], process.argv.slice(2), PROCESS_OUTPUT).then((status) => {
+const command = process.argv[2] === 'exec' ? execCommand : runCommand;
+
+void runCommandLine([command], process.argv.slice(2), PROCESS_OUTPUT).then((status) => {
   // All is written: ended so, Node takes nothing apart.
   process.exit(status);
 });

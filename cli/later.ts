@@ -162,16 +162,23 @@ export async function buildInTwo(entry: string, options: BuildOptions & { readon
       metafile: true,
       write,
     });
-  const { inputs } = (await buildFirst('', false)).metafile;
+  const [output] = Object.values((await buildFirst('', false)).metafile.outputs).filter(
+    ({ entryPoint }) => entryPoint !== undefined,
+  );
+  // Not all that is imported is used: package.json says that no module does anything by being loaded.
+  const first = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
   await checkFunctions(called);
-  const names = handedOn(new Set(Object.keys(inputs).map((path) => resolve(path))));
+  const names = handedOn(new Set(first.map(([path]) => resolve(path))));
   await buildFirst(handingOn(names), true);
   await build({
     ...options,
     outfile: second,
     entryPoints: ['later:entry'],
     plugins: [secondFile(called, names)],
-    banner: { js: 'module.exports = function (handed) { const module = {};' },
-    footer: { js: 'return module.exports; };' },
+    // An expression, as the first is (bundle.ts).
+    banner: {
+      js: `(typeof module === 'object' ? (f) => { module.exports = f; } : (f) => f)(function (handed) { const module = {};`,
+    },
+    footer: { js: 'return module.exports; })' },
   });
 }
