@@ -81,6 +81,7 @@ const FIELD = 4;
 const FIELDS = 3 * FIELD;
 /** What V8 wants bytecode to be aligned to: it copies what is not. */
 const ALIGNMENT = 8;
+const LITTLE = 128 * 1024;
 /** Addresses that are set aside for what is read into the same memory. */
 const RESERVED = 64 * 1024 * 1024;
 
@@ -91,7 +92,8 @@ export class Scratch {
 
   /** A buffer of so many bytes, with anything in them, until the next call. */
   take(length: number): Uint8Array<ArrayBuffer> {
-    if (length > RESERVED) return new Uint8Array(length);
+    // Making the buffer smaller gives its pages away: for the sake of little that is not worth while.
+    if (length < LITTLE || length > RESERVED) return new Uint8Array(length);
     this.#buffer.resize(length);
     return new Uint8Array(this.#buffer);
   }

@@ -36,7 +36,8 @@ class OpenProgram implements ProgramFile {
 
   page(offset: number): Uint8Array {
     if (this.#bytes !== undefined) return this.#bytes.subarray(offset, offset + FILE_PAGE);
-    const page = this.#page.subarray(0, Math.max(0, this.length - offset));
+    const left = this.length - offset;
+    const page = left >= FILE_PAGE ? this.#page : this.#page.subarray(0, Math.max(0, left));
     this.#read(offset, page);
     return page;
   }

@@ -401,12 +401,13 @@ export class Memory {
 
   /** Drops the contents of a range: the next access finds what the source says, and zeros. (munmap, MADV_DONTNEED.) */
   discard(start: number, length: number): void {
-    for (const page of this.#expectedCode) {
-      const address = page * PAGE_SIZE;
-      if (address < start || address >= start + length) continue;
-      this.#expectedCode.delete(page);
-      this.#codeListener(page);
-    }
+    const first = Math.floor(start / PAGE_SIZE);
+    const end = Math.ceil((start + length) / PAGE_SIZE);
+    const forget = (page: number): void => {
+      if (this.#expectedCode.delete(page)) this.#codeListener(page);
+    };
+    if (end - first <= this.#expectedCode.size) for (let page = first; page < end; page++) forget(page);
+    else for (const page of this.#expectedCode) if (page >= first && page < end) forget(page);
     this.#eachPresent(start, length, (page) => this.#setEntry(page, 0));
   }
 

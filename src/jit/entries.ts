@@ -34,7 +34,7 @@ export class Entries {
   readonly #code: DecodeCache;
   /** Whether the unit in a slot is not there yet: compiled code does not go to it by itself. */
   readonly #sleeps: (slot: number) => boolean;
-  /** Those of this run, and those of the others that somebody asked for. */
+  /** Those of this run. */
   readonly #byPc = new Map<number, Entry>();
   /** Those that were taken over: their addresses, in order, and slot and number of each. */
   #adopted: Float64Array = new Float64Array(0);
@@ -54,10 +54,7 @@ export class Entries {
     const known = this.#byPc.get(pc);
     if (known !== undefined) return known;
     const i = this.#firstFrom(pc);
-    if (this.#adopted[i] !== pc) return undefined;
-    const entry = this.#adoptedEntry(i);
-    this.#byPc.set(pc, entry);
-    return entry;
+    return this.#adopted[i] === pc ? this.#adoptedEntry(i) : undefined;
   }
 
   has(pc: number): boolean {
