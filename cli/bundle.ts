@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
-import { buildInTwo } from './later.ts';
+import { buildInParts } from './later.ts';
 
 const OPTIONS: BuildOptions = {
   bundle: true,
@@ -43,7 +43,7 @@ export async function makeBundle(folder: string): Promise<string> {
   const bin = join(folder, 'bin.js');
   await build({ ...OPTIONS, banner: { js: OWN_URL }, entryPoints: [source('bin.ts')], outfile: bin });
   await build({ ...PROGRAM, entryPoints: [source('entry.ts')], outfile: join(folder, 'entry.cjs') });
-  await buildInTwo(source('entry-run.ts'), {
+  await buildInParts(source('entry-run.ts'), {
     ...PROGRAM,
     outfile: join(folder, 'entry-run.cjs'),
     // commander loads what it would execute commands with that are files of their own: there are none, and it takes 10 ms.

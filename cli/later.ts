@@ -1,8 +1,9 @@
-// Cuts a program in two: what every run needs, and what one that finds its code compiled does without, in a file that is loaded when one of
-// its functions is first called. Text that is not read, and classes and tables that are not made, are a tenth of a short run's time.
+// Cuts a program into files: what every run needs, and what one that finds its code compiled, or is not interrupted, does without, which is
+// loaded when one of its functions is first called. Text that is not read, and classes and tables that are not made, are a tenth of a
+// short run's time.
 //
-// The sources know nothing of it: they import what they need. Here stands where the second file begins; it also has what only these modules
-// need, while what both need is in the first file, which hands it on.
+// The sources know nothing of it: they import what they need. Here stands where the files begin that are loaded later; each also has what
+// only its modules need, while what several need is in the first file, which hands it on.
 
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -10,15 +11,16 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ours = (name: string): string => join(ROOT, name);
 
-/** Where the second file begins: from outside of it only functions of these are imported. */
-const LATER: readonly string[] = [
-  'isa/amd64/families.ts',
-  'isa/mips/families.ts',
-  'src/debug/go.ts',
-  'src/engine/evaluate.ts',
-  'src/jit/making.ts',
-].map((name) => join(ROOT, name));
+/** Where each later file begins: from outside of it only functions of these are imported. */
+const LATER: Readonly<Record<string, readonly string[]>> = {
+  code: ['isa/amd64/families.ts', 'isa/mips/families.ts', 'src/engine/evaluate.ts', 'src/jit/making.ts'].map(ours),
+  go: ['src/debug/go.ts'].map(ours),
+};
+
+/** The later file that begins with a module; undefined for other modules. */
+const partOf = (file: string): string | undefined => Object.keys(LATER).find((part) => LATER[part]!.includes(file));
 
 /** Of a statement that imports or exports names from one of our files. */
 const FROM = /^(?:import|export) (type )?\{([^}]*)\} from '(\.[^']*)';/gm;
@@ -35,6 +37,11 @@ function imported(importer: string, type: string | undefined, list: string, path
   return { file: resolve(dirname(importer), path), values: values.map((name) => name.split(' as ')[0]!) };
 }
 
+const importsOf = (importer: string): Imported[] =>
+  [...readFileSync(importer, 'utf8').matchAll(FROM)].map(([, type, list, path]) =>
+    imported(importer, type, list!, path!),
+  );
+
 /** Collects names by file. */
 function collect(into: Map<string, Set<string>>, { file, values }: Imported): void {
   const known = into.get(file) ?? new Set();
@@ -42,17 +49,32 @@ function collect(into: Map<string, Set<string>>, { file, values }: Imported): vo
   for (const value of values) known.add(value);
 }
 
-/** What the second file's modules import from those of the first. */
+/** The modules that a later file would have, with what they need, but for those of the first. */
+function reached(part: string, first: ReadonlySet<string>): Set<string> {
+  // Grows while it is gone through.
+  const files = new Set(LATER[part]);
+  for (const importer of files) {
+    for (const { file, values } of importsOf(importer)) if (values.length > 0 && !first.has(file)) files.add(file);
+  }
+  return files;
+}
+
+/** Adds to the first file's modules what several of the later ones need. */
+function addShared(first: Set<string>): void {
+  const times = new Map<string, number>();
+  for (const part of Object.keys(LATER)) {
+    for (const file of reached(part, first)) times.set(file, (times.get(file) ?? 0) + 1);
+  }
+  for (const [file, count] of times) if (count > 1) first.add(file);
+}
+
+/** What the modules of later files import from those of the first. */
 function handedOn(first: ReadonlySet<string>): ReadonlyMap<string, ReadonlySet<string>> {
   const names = new Map<string, Set<string>>();
-  // Grows while it is gone through.
-  const second = new Set(LATER);
-  for (const importer of second) {
-    for (const [, type, list, path] of readFileSync(importer, 'utf8').matchAll(FROM)) {
-      const found = imported(importer, type, list!, path!);
-      if (found.values.length === 0) continue;
-      if (first.has(found.file)) collect(names, found);
-      else second.add(found.file);
+  for (const part of Object.keys(LATER)) {
+    for (const importer of reached(part, first)) {
+      for (const found of importsOf(importer))
+        if (found.values.length > 0 && first.has(found.file)) collect(names, found);
     }
   }
   return names;
@@ -73,16 +95,25 @@ function handingOn(names: ReadonlyMap<string, ReadonlySet<string>>): string {
 }
 
 /**
- * In the first file, an import of what is in the second is a function that loads it.
+ * In the first file, an import of what is in a later one is a function that loads it.
+ * @param nameIn the name of a later file
  * @param called is told of what is imported
  */
-function firstFile(entry: string, second: string, handing: string, called: Map<string, Set<string>>): Plugin {
+function firstFile(
+  entry: string,
+  nameIn: (part: string) => string,
+  handing: string,
+  called: Map<string, Set<string>>,
+): Plugin {
+  const loads = Object.keys(LATER).map((part) => `${part}: () => require('./${nameIn(part)}')`);
   const texts: Readonly<Record<string, string>> = {
     'later:entry': `import 'later:handing';\nimport ${JSON.stringify(entry)};`,
     'later:handing': handing,
-    'later:load': `let made, loaded;
-      export const handOn = (make) => { made = make; };
-      export const later = () => loaded ??= require('./${basename(second)}')(made());`,
+    'later:load': `let make;
+      const files = { ${loads.join(', ')} };
+      const loaded = {};
+      export const handOn = (f) => { make = f; };
+      export const later = (part) => loaded[part] ??= files[part]()(make());`,
   };
   return {
     name: 'first',
@@ -95,13 +126,14 @@ function firstFile(entry: string, second: string, handing: string, called: Map<s
       });
       onLoad({ filter: /./, namespace: 'later' }, ({ path }) => ({ contents: texts[path]!, resolveDir: ROOT }));
       onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path: importer }) => {
-        if (LATER.includes(importer))
+        if (partOf(importer) !== undefined)
           throw new Error(`${relative(ROOT, importer)} is imported in a form that is not known`);
         const contents = readFileSync(importer, 'utf8').replace(FROM, (statement, type, list, path) => {
           const found = imported(importer, type, list, path);
-          if (!LATER.includes(found.file) || found.values.length === 0) return statement;
+          const part = partOf(found.file);
+          if (part === undefined || found.values.length === 0) return statement;
           collect(called, found);
-          const functions = found.values.map((name) => `const ${name} = (...a) => later().${name}(...a);`);
+          const functions = found.values.map((name) => `const ${name} = (...a) => later('${part}').${name}(...a);`);
           return `import { later } from 'later:load'; ${functions.join(' ')}`;
         });
         return { contents, loader: 'ts' };
@@ -110,16 +142,17 @@ function firstFile(entry: string, second: string, handing: string, called: Map<s
   };
 }
 
-/** In the second file, an import of what is in the first is what it was handed. */
-function secondFile(
+/** In a later file, an import of what is in the first is what it was handed. */
+function laterFile(
+  part: string,
   called: ReadonlyMap<string, ReadonlySet<string>>,
   names: ReadonlyMap<string, ReadonlySet<string>>,
 ): Plugin {
-  const exports = [...called].map(
-    ([file, values]) => `export { ${[...values].join(', ')} } from ${JSON.stringify(file)};`,
-  );
+  const exports = [...called]
+    .filter(([file]) => partOf(file) === part)
+    .map(([file, values]) => `export { ${[...values].join(', ')} } from ${JSON.stringify(file)};`);
   return {
-    name: 'second',
+    name: part,
     setup({ onResolve, onLoad }) {
       onResolve({ filter: /^later:entry$/ }, ({ path }) => ({ path, namespace: 'later' }));
       onLoad({ filter: /./, namespace: 'later' }, () => ({ contents: exports.join('\n'), resolveDir: ROOT }));
@@ -147,18 +180,18 @@ async function checkFunctions(called: ReadonlyMap<string, ReadonlySet<string>>):
 }
 
 /**
- * Writes a program as two files: `options.outfile`, and beside it the one that it loads later.
+ * Writes a program as several files: `options.outfile`, and beside it those that it loads later.
  * @param options of the first; it is a program of one entry
  */
-export async function buildInTwo(entry: string, options: BuildOptions & { readonly outfile: string }): Promise<void> {
+export async function buildInParts(entry: string, options: BuildOptions & { readonly outfile: string }): Promise<void> {
   const { outfile } = options;
-  const second = outfile.replace(/(\.\w+)$/, '-later$1');
+  const fileOf = (part: string): string => outfile.replace(/(\.\w+)$/, `-${part}$1`);
   const called = new Map<string, Set<string>>();
   const buildFirst = (handing: string, write: boolean) =>
     build({
       ...options,
       entryPoints: ['later:entry'],
-      plugins: [firstFile(entry, second, handing, called)],
+      plugins: [firstFile(entry, (part) => basename(fileOf(part)), handing, called)],
       metafile: true,
       write,
     });
@@ -166,19 +199,23 @@ export async function buildInTwo(entry: string, options: BuildOptions & { readon
     ({ entryPoint }) => entryPoint !== undefined,
   );
   // Not all that is imported is used: package.json says that no module does anything by being loaded.
-  const first = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
+  const used = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
+  const first = new Set(used.map(([path]) => resolve(path)));
+  addShared(first);
   await checkFunctions(called);
-  const names = handedOn(new Set(first.map(([path]) => resolve(path))));
+  const names = handedOn(first);
   await buildFirst(handingOn(names), true);
-  await build({
-    ...options,
-    outfile: second,
-    entryPoints: ['later:entry'],
-    plugins: [secondFile(called, names)],
-    // An expression, as the first is (bundle.ts).
-    banner: {
-      js: `(typeof module === 'object' ? (f) => { module.exports = f; } : (f) => f)(function (handed) { const module = {};`,
-    },
-    footer: { js: 'return module.exports; })' },
-  });
+  for (const part of Object.keys(LATER)) {
+    await build({
+      ...options,
+      outfile: fileOf(part),
+      entryPoints: ['later:entry'],
+      plugins: [laterFile(part, called, names)],
+      // An expression, as the first is (bundle.ts).
+      banner: {
+        js: `(typeof module === 'object' ? (f) => { module.exports = f; } : (f) => f)(function (handed) { const module = {};`,
+      },
+      footer: { js: 'return module.exports; })' },
+    });
+  }
 }

@@ -34,6 +34,13 @@ class OpenProgram implements ProgramFile {
     return this.#bytes;
   }
 
+  range(offset: number, length: number): Uint8Array {
+    if (this.#bytes !== undefined) return this.#bytes.subarray(offset, offset + length);
+    const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, this.length - offset)));
+    this.#read(offset, bytes);
+    return bytes;
+  }
+
   page(offset: number): Uint8Array {
     if (this.#bytes !== undefined) return this.#bytes.subarray(offset, offset + FILE_PAGE);
     const left = this.length - offset;

@@ -46,11 +46,16 @@ function rowFor(release: Release): ModuledataRow {
 /** Finds the moduledata that describes `table`; undefined if nothing in the program fits. */
 export function findModuledata(elf: Elf, image: ImageView, table: Pclntab, release: Release): Moduledata | undefined {
   const expected = rowFor(release);
-  const places = [...candidates(elf, image, table)];
+  const places: Candidate[] = [];
+  for (const place of candidates(elf, image, table)) {
+    const module = read(image, table, expected, place);
+    if (module !== undefined) return module;
+    places.push(place);
+  }
   // The release may have been guessed, or be newer than the facts: the other layouts are tried after its own.
-  for (const row of [expected, ...ROWS.filter((r) => r !== expected)]) {
-    for (const { addr, found } of places) {
-      const module = read(image, table, row, addr, found);
+  for (const row of ROWS.filter((r) => r !== expected)) {
+    for (const place of places) {
+      const module = read(image, table, row, place);
       if (module !== undefined) return module;
     }
   }
@@ -90,8 +95,7 @@ function read(
   image: ImageView,
   table: Pclntab,
   row: ModuledataRow,
-  addr: number,
-  found: Moduledata['found'],
+  { addr, found }: Candidate,
 ): Moduledata | undefined {
   const word = (index: number): number => image.readPointer(addr + index * image.pointerSize);
   try {

@@ -341,7 +341,10 @@ export class Pclntab {
   /** Indexes of the functions of that exact name, in address order. The names of the others are not read. */
   functionsNamed(name: string): number[] {
     const offsets = new Set<number>();
-    const names = Buffer.from(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    // Up to the table that comes next.
+    const ends = [this.#cutab, this.#filetab, this.#pctab, this.#functab].filter((start) => start > this.#names);
+    const end = this.#names === 0 ? this.bytes.length : Math.min(this.bytes.length, ...ends);
+    const names = Buffer.from(this.bytes.buffer, this.bytes.byteOffset, end);
     const text = Buffer.from(`${name}\0`);
     for (let at = names.indexOf(text, this.#names); at >= 0; at = names.indexOf(text, at + 1)) {
       if (at === this.#names || names[at - 1] === 0) offsets.add(at - this.#names);

@@ -1,7 +1,8 @@
 // The narrow view through which the Go model sees a program: memory, and the registers of a thread. Nothing else.
 
 import type { Arch } from '../arch/arch.ts';
-import type { Elf } from '../object/elf.ts';
+import type { Elf, Segment } from '../object/elf.ts';
+import type { ProgramFile } from '../object/file.ts';
 
 /** The guest address could not be read or written. */
 export class GuestReadError extends Error {
@@ -70,13 +71,36 @@ export function getg(arch: Arch, memory: GuestMemory, thread: ThreadView): numbe
   return arch.gTlsOffset === undefined ? thread.g : memory.readPointer(thread.tls + arch.gTlsOffset);
 }
 
-interface Area {
+/** A segment, whose bytes are read when they are first wanted: much is asked of the tables, and little of the code. */
+class Area {
   readonly addr: number;
   readonly end: number;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
   readonly executable: boolean;
   readonly writable: boolean;
+  readonly #read: () => Uint8Array;
+  #bytes: Uint8Array | undefined;
+  #view: DataView | undefined;
+
+  constructor(file: ProgramFile, { vaddr, memsz, offset, filesz, executable, writable }: Segment) {
+    this.addr = vaddr;
+    this.end = vaddr + memsz;
+    this.executable = executable;
+    this.writable = writable;
+    this.#read = () => file.range(offset, filesz);
+  }
+
+  get bytes(): Uint8Array {
+    this.#bytes ??= this.#read();
+    return this.#bytes;
+  }
+
+  get view(): DataView {
+    if (this.#view === undefined) {
+      const { buffer, byteOffset, byteLength } = this.bytes;
+      this.#view = new DataView(buffer, byteOffset, byteLength);
+    }
+    return this.#view;
+  }
 }
 
 /**
@@ -91,11 +115,7 @@ export class ImageView implements GuestMemory {
   constructor(elf: Elf) {
     this.pointerSize = elf.class === 64 ? 8 : 4;
     this.bigEndian = elf.bigEndian;
-    this.#areas = elf.loads.map((s) => {
-      const bytes = elf.bytes.subarray(s.offset, s.offset + s.filesz);
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      return { addr: s.vaddr, end: s.vaddr + s.memsz, bytes, view, executable: s.executable, writable: s.writable };
-    });
+    this.#areas = elf.loads.map((segment) => new Area(elf.file, segment));
   }
 
   /** The mapped ranges, by address. */

@@ -23,7 +23,7 @@ export function readBuildInfo(elf: Elf): BuildInfo | undefined {
     ? [{ offset: section.offset, size: section.size }]
     : elf.loads.filter((s) => s.writable).map((s) => ({ offset: s.offset, size: s.filesz }));
   for (const { offset, size } of areas) {
-    const area = Buffer.from(elf.bytes.subarray(offset, offset + size));
+    const area = Buffer.from(elf.file.range(offset, size));
     let at = area.indexOf(magic);
     while (at >= 0) {
       if (at % ALIGN === 0 && at + HEADER <= area.length) {
@@ -98,7 +98,7 @@ export function fileBytes(elf: Elf, addr: number, length: number): Uint8Array | 
   for (const s of elf.loads) {
     const offset = addr - s.vaddr;
     if (offset >= 0 && offset + length <= s.filesz) {
-      return elf.bytes.subarray(s.offset + offset, s.offset + offset + length);
+      return elf.file.range(s.offset + offset, length);
     }
   }
   return undefined;

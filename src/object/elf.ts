@@ -75,13 +75,19 @@ const SHF_COMPRESSED = 0x800;
 const TARGETS = 'Safepoint runs linux programs for amd64, mips, mipsle, mips64 and mips64le';
 const BUILD_HINT = 'build a static program with CGO_ENABLED=0 go build';
 
+/** What is read of a file where a field is wanted that is not at hand. */
+const AT_ONCE = 64 * 1024;
+/** Bytes in which most names end. */
+const NAME = 256;
+
 /** Bounds-checked reads of one file; `what` names the structure for the message. */
 class FileReader {
   readonly littleEndian: boolean;
   readonly wide: boolean;
   readonly #file: ProgramFile;
-  /** The file's first page, where Go's linker puts all headers; or, once something else was wanted, all of it. */
+  /** What is at hand of the file, from `#start` on: its first page, where Go's linker puts all headers, or what was wanted last. */
   #view: DataView;
+  #start = 0;
 
   constructor(file: ProgramFile, head: Uint8Array, littleEndian: boolean, wide: boolean) {
     this.#file = file;
@@ -94,39 +100,44 @@ class FileReader {
     return this.#file.length;
   }
 
-  get bytes(): Uint8Array {
-    return this.#file.bytes;
+  range(offset: number, length: number): Uint8Array {
+    return this.#file.range(offset, length);
   }
 
-  #need(offset: number, size: number, what: string): void {
-    if (offset >= 0 && offset + size <= this.#view.byteLength) return;
+  /** Has so many bytes from an offset on at hand, and says where in the view they stand. */
+  #at(offset: number, size: number, what: string): number {
+    if (offset >= this.#start && offset + size <= this.#start + this.#view.byteLength) return offset - this.#start;
     if (!(offset >= 0 && offset + size <= this.length)) {
       throw new ElfError(
         `truncated: the ${what} ends at offset ${offset + size}, the file has ${this.length} bytes; copy or build it again`,
       );
     }
-    this.#view = viewOf(this.bytes);
+    // Tables are also read from their end.
+    const part = offset - (offset % AT_ONCE);
+    this.#start = offset + size <= part + AT_ONCE ? part : offset;
+    this.#view = viewOf(this.range(this.#start, AT_ONCE));
+    return offset - this.#start;
   }
 
   u8(offset: number, what: string): number {
-    this.#need(offset, 1, what);
-    return this.#view.getUint8(offset);
+    const at = this.#at(offset, 1, what);
+    return this.#view.getUint8(at);
   }
 
   u16(offset: number, what: string): number {
-    this.#need(offset, 2, what);
-    return this.#view.getUint16(offset, this.littleEndian);
+    const at = this.#at(offset, 2, what);
+    return this.#view.getUint16(at, this.littleEndian);
   }
 
   u32(offset: number, what: string): number {
-    this.#need(offset, 4, what);
-    return this.#view.getUint32(offset, this.littleEndian);
+    const at = this.#at(offset, 4, what);
+    return this.#view.getUint32(at, this.littleEndian);
   }
 
   /** A 64-bit field as a number; values that are no offset, size or address of a user program are refused. */
   u64(offset: number, what: string): number {
-    this.#need(offset, 8, what);
-    const value = this.#view.getBigUint64(offset, this.littleEndian);
+    const at = this.#at(offset, 8, what);
+    const value = this.#view.getBigUint64(at, this.littleEndian);
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
       throw new ElfError(`corrupted: the ${what} holds 0x${value.toString(16)}; copy or build it again`);
     }
@@ -140,11 +151,15 @@ class FileReader {
 
   /** NUL-terminated text inside [start, end). */
   text(start: number, end: number): string {
-    const { bytes } = this;
-    const limit = Math.min(end, bytes.length);
-    let stop = start;
-    while (stop < limit && bytes[stop] !== 0) stop++;
-    return start < limit ? Buffer.from(bytes.subarray(start, stop)).toString('utf8') : '';
+    const limit = Math.min(end, this.length);
+    for (let length = NAME; start < limit; length *= 2) {
+      const bytes = this.range(start, Math.min(length, limit - start));
+      const stop = bytes.indexOf(0);
+      if (stop >= 0 || length >= limit - start) {
+        return Buffer.from(stop < 0 ? bytes : bytes.subarray(0, stop)).toString('utf8');
+      }
+    }
+    return '';
   }
 }
 
@@ -398,7 +413,7 @@ function contents(file: FileReader, section: Section): Uint8Array {
   if (section.offset + section.size > file.length) {
     throw new ElfError(`truncated: section ${section.name} ends past the end of the file; copy or build it again`);
   }
-  return file.bytes.subarray(section.offset, section.offset + section.size);
+  return file.range(section.offset, section.size);
 }
 
 function inflate(data: Uint8Array, size: number, name: string): Uint8Array {
@@ -489,7 +504,7 @@ function findSymbol(file: FileReader, sections: readonly Section[], name: string
   const table = symbolTable(file, sections);
   if (table === undefined || name === '') return undefined;
   const { strings } = table;
-  const text = file.bytes.subarray(strings.offset, strings.offset + strings.size);
+  const text = file.range(strings.offset, strings.size);
   const haystack = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
   const offsets = new Set<number>();
   const { length } = Buffer.from(name);
