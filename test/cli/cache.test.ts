@@ -165,7 +165,8 @@ describe('the bytecode of the command line', () => {
     'is kept by command, and made anew where it is damaged',
     () => {
       run({ SAFEPOINT_CACHE: cache });
-      const [file] = files('.bytecode');
+      // That of the file which every run loads is the largest.
+      const [file] = files('.bytecode').sort((a, b) => statSync(b).size - statSync(a).size);
       // The second run has other functions than the first, which had to compile.
       run({ SAFEPOINT_CACHE: cache });
       const made = statSync(file!).ino;
@@ -174,8 +175,9 @@ describe('the bytecode of the command line', () => {
       truncateSync(file!, 5000);
       run({ SAFEPOINT_CACHE: cache });
       expect(statSync(file!).size).toBeGreaterThan(100_000);
+      const { length } = files('.bytecode');
       spawnSync(process.execPath, [bin, 'syscalls'], { env: { ...process.env, SAFEPOINT_CACHE: cache } });
-      expect(files('.bytecode')).toHaveLength(2);
+      expect(files('.bytecode')).toHaveLength(length + 1);
     },
     TIMEOUT,
   );
