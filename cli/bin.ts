@@ -3,9 +3,7 @@
 // from run to run: compiling it takes a tenth of a second, as long as Node's own start.
 
 import { closeSync, openSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import { buildIdentity, CacheFile, cacheDirectory, readAt, Scratch } from './cache.ts';
@@ -72,7 +70,6 @@ function evaluate(file: string): unknown {
 
 /** Executes a program, which may ask for files beside it. */
 function load(file: string): void {
-  const require = createRequire(file);
   if (process.env.SAFEPOINT_DEBUG !== undefined) {
     // Stacks speak of the sources.
     process.setSourceMapsEnabled(true);
@@ -86,4 +83,4 @@ function load(file: string): void {
 
 setFlags();
 const program = process.argv[2] === 'run' || process.argv[2] === 'exec' ? 'entry-run' : 'entry';
-load(fileURLToPath(new URL(`${program}.cjs`, import.meta.url)));
+load(join(import.meta.dirname, `${program}.cjs`));

@@ -4,7 +4,6 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build } from 'esbuild';
 import { buildInParts } from './later.ts';
 
@@ -13,14 +12,11 @@ const OPTIONS: BuildOptions = {
   platform: 'node',
   target: 'node20',
   format: 'cjs',
-  // `import()` of a package that is not in the file would be refused: bin.js executes the programs as scripts.
-  define: { 'import.meta.url': 'ownUrl' },
+  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
   sourcemap: true,
   allowOverwrite: true,
   logLevel: 'warning',
 };
-
-const OWN_URL = "const ownUrl = require('node:url').pathToFileURL(__filename).href;";
 
 /**
  * A program is an expression: as a script its value is the function that executes it, whose text is that of the file and no copy; as a
@@ -32,16 +28,16 @@ const PROGRAM: BuildOptions = {
   // A text that is half as long, and has no letters of two bytes each.
   minify: true,
   banner: {
-    js: `(typeof module === 'object' ? (f) => f(${PARAMETERS}) : (f) => f)(function (${PARAMETERS}) { ${OWN_URL}`,
+    js: `(typeof module === 'object' ? (f) => f(${PARAMETERS}) : (f) => f)(function (${PARAMETERS}) {`,
   },
   footer: { js: '})' },
 };
 
 /** Writes them into a folder; returns the one to execute. */
 export async function makeBundle(folder: string): Promise<string> {
-  const source = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+  const source = (name: string): string => join(import.meta.dirname, name);
   const bin = join(folder, 'bin.js');
-  await build({ ...OPTIONS, banner: { js: OWN_URL }, entryPoints: [source('bin.ts')], outfile: bin });
+  await build({ ...OPTIONS, entryPoints: [source('bin.ts')], outfile: bin });
   await build({ ...PROGRAM, entryPoints: [source('entry.ts')], outfile: join(folder, 'entry.cjs') });
   await buildInParts(source('entry-run.ts'), {
     ...PROGRAM,
@@ -54,4 +50,4 @@ export async function makeBundle(folder: string): Promise<string> {
 }
 
 const [, script, folder] = process.argv;
-if (script === fileURLToPath(import.meta.url) && folder !== undefined) await makeBundle(folder);
+if (script === import.meta.filename && folder !== undefined) await makeBundle(folder);

@@ -1,6 +1,5 @@
 // Compiled code from run to run: a file of the user's cache for each program and way of compiling it.
 
-import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { crc32 } from 'node:zlib';
 import {
@@ -154,7 +153,7 @@ class DiskCodeStore implements CodeStore {
  */
 export function codeStoreFor(program: ProgramFile): CodeStore | undefined {
   const directory = cacheDirectory();
-  const own = fileURLToPath(import.meta.url);
+  const own = import.meta.filename;
   // Run from sources, there is no file that says when what makes the code has changed.
   if (directory === undefined || own.endsWith('.ts')) return undefined;
   const head = Buffer.from(program.page(0)).toString('latin1');

@@ -7,10 +7,10 @@
 
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = dirname(import.meta.dirname);
 const ours = (name: string): string => join(ROOT, name);
 
 /** Where each later file begins: from outside of it only functions of these are imported. */

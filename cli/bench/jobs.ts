@@ -2,7 +2,6 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync } from 'node:zlib';
 import type { Goarch } from '../../src/index.ts';
 import { openElf } from '../program.ts';
@@ -37,7 +36,7 @@ interface Manifest {
 
 /** fixtures/bin of the checkout that this file belongs to; undefined in an installed package, which has no fixtures. */
 function fixtures(): string | undefined {
-  for (let at = dirname(fileURLToPath(import.meta.url)); ; at = dirname(at)) {
+  for (let at = import.meta.dirname; ; at = dirname(at)) {
     const found = join(at, 'fixtures', 'bin');
     if (existsSync(join(found, 'manifest.json'))) return found;
     if (dirname(at) === at) return undefined;

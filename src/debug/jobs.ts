@@ -132,7 +132,7 @@ function verifyShare({ bytes, options, share }: VerifyWork, onProgress?: VerifyP
 /** One worker's result. The types are those of its kind of work. */
 function inWorker<Result, So>(work: Work, progress: (so: So) => void): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: work });
+    const worker = new Worker(import.meta.filename, { workerData: work });
     worker.on('message', (message: Message) => {
       if (message.kind === 'progress') progress(message.so as So);
       else if (message.kind === 'result') resolve(message.result as Result);
