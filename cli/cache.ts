@@ -82,6 +82,8 @@ const FIELDS = 3 * FIELD;
 /** What V8 wants bytecode to be aligned to: it copies what is not. */
 const ALIGNMENT = 8;
 const LITTLE = 128 * 1024;
+/** What is copied at once from one file to another. */
+const PIECE = 256 * 1024;
 /** Addresses that are set aside for what is read into the same memory. */
 const RESERVED = 64 * 1024 * 1024;
 
@@ -123,6 +125,16 @@ export class KeptBytes {
     const bytes = this.#scratch.take(length);
     readAt(this.#file, bytes, this.#start + at);
     return bytes;
+  }
+
+  /** The same in pieces, each until the next one: to be written elsewhere, as it is. */
+  *pieces(at: number, length: number): Generator<Uint8Array> {
+    const piece = new Uint8Array(Math.min(length, PIECE));
+    for (let done = 0; done < length; done += PIECE) {
+      const bytes = piece.subarray(0, length - done);
+      readAt(this.#file, bytes, this.#start + at + done);
+      yield bytes;
+    }
   }
 
   close(): void {

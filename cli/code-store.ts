@@ -68,6 +68,11 @@ class StoredModule implements CodeModule {
     return this.machineCode.length > 0;
   }
 
+  /** All that a file has of it, without a look at it: what was damaged stays so, by its checksums. */
+  pieces(): Iterable<Uint8Array> {
+    return this.#kept.pieces(this.#at, this.code.length + this.machineCode.length);
+  }
+
   /** Until the next call. */
   #read(at: number, { length, checksum }: Part): Uint8Array<ArrayBuffer> {
     let bytes: Uint8Array<ArrayBuffer>;
@@ -99,6 +104,10 @@ function describe(image: CodeImage): Buffer {
 
 function* parts(image: CodeImage): Generator<Uint8Array> {
   for (const module of image.modules) {
+    if (module instanceof StoredModule) {
+      yield* module.pieces();
+      continue;
+    }
     yield module.bytes;
     const { native } = module;
     if (native !== undefined) yield native.code;
