@@ -28,9 +28,6 @@ export const FLAGS_SETTLER = 0x458;
 /** i32 twice: how near to the end of its budget compiled code stops at switch points (`Machine.run`), less one and less two. */
 export const WINDOW = 0x45c;
 
-/** Operands of what compiled code seldom asks of the host, 8 bytes each, and its result in the place of the first. */
-export const RARE = 0x468;
-
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;
 export const TEMP_COUNT = 896;

@@ -18,7 +18,7 @@ import { type MadeUnit, Modules } from './modules.ts';
 import type { Plan } from './plan.ts';
 import { type FunctionExtents, Planner } from './planner.ts';
 import { POLICY, type Policy } from './policy.ts';
-import { hostFunctions, type MissCounts } from './runtime.ts';
+import { helpers, type MissCounts } from './runtime.ts';
 import type { Usages } from './usage.ts';
 import { NO_FUNCTION, VisitCounts } from './visits.ts';
 import { CacheFull, Watch } from './watch.ts';
@@ -140,7 +140,7 @@ class JitCompiler implements Compiler {
   #hostSide(): HostSide {
     if (this.#host === undefined) {
       const { memory, isa } = this.#parts;
-      const own = hostFunctions(
+      const own = helpers(
         isa.variant,
         memory,
         this.stats.misses,
@@ -149,7 +149,7 @@ class JitCompiler implements Compiler {
         this.#visits.tell,
       );
       const kept = { native: this.#store?.native, image: this.#hostImage };
-      this.#host = hostSide(this.#parts, this.#memoryPages, own, kept);
+      this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports, kept);
       // What the host does not accept is made anew.
       if (!this.#host.restored) this.#hostImage = undefined;
     }

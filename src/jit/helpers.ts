@@ -1,6 +1,6 @@
 // The functions that compiled code calls where an operation is rare or long: their names and indexes. src/jit/runtime.ts has what they do.
 
-/** Functions that compiled code calls where an operation is rare or long: imports of units, in this order (`supportModule`). */
+/** Functions that compiled code calls where an operation is rare or long. Indexes of imports, in this order (`supportModule`). */
 export const HELPERS = [
   'load',
   'store',

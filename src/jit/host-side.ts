@@ -4,7 +4,6 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
 import type { HostImage, MachineCode, NativeCode } from './image.ts';
 import { driverModule, supportModule } from './making.ts';
-import type { HostFunctions } from './runtime.ts';
 
 export interface HostSide {
   readonly table: WebAssembly.Table;
@@ -26,7 +25,7 @@ export interface KeptHost {
 export function hostSide(
   { isa, memory }: Pick<CompilerParts, 'isa' | 'memory'>,
   memoryPages: number,
-  own: HostFunctions,
+  own: WebAssembly.ModuleImports,
   { native, image }: KeptHost,
 ): HostSide {
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
@@ -41,7 +40,7 @@ export function hostSide(
     if (module === undefined) restored = false;
     return new WebAssembly.Instance(module ?? new WebAssembly.Module(make(isa, memoryPages)), { e, h });
   };
-  const support = instance(image?.support, supportModule, { ...own });
+  const support = instance(image?.support, supportModule, own);
   const driver = instance(image?.driver, driverModule, {});
   return {
     table,

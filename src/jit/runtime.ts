@@ -2,9 +2,9 @@
 
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { convertNan, propagateNan } from '../engine/float.ts';
-import { PAGE_SIZE, RARE, SCRATCH } from '../engine/layout.ts';
+import { PAGE_SIZE, SCRATCH } from '../engine/layout.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
-import { HELPER } from './helpers.ts';
+import type { Helper } from './helpers.ts';
 import { unpackAccess } from './packed-access.ts';
 
 /** Counts of what went out of line. */
@@ -14,30 +14,19 @@ export interface MissCounts {
 }
 
 /**
- * What the support imports. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to execute the
- * instruction: it faults, or it changes code. `tell` tells the observer. `rare` is all the other helpers, by their numbers, with operands
- * and result at RARE: for each type of function V8 compiles another way out of WebAssembly, which takes longer than most runs need them.
+ * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
+ * execute the instruction: it faults, or it changes code. `settle` computes flags that were put off (`flags` those that compiled code does
+ * not), `tell` tells the observer, `visited` the policy of a unit that is short.
  */
-export interface HostFunctions {
-  readonly load: (low: number, high: number, packed: number) => number;
-  readonly store: (low: number, high: number, packed: number) => number;
-  readonly tell: (number: number) => void;
-  readonly rare: (helper: number) => void;
-}
-
-/**
- * @param settle computes flags that were put off
- * @param visited tells the policy of a unit that is short
- */
-export function hostFunctions(
+export function helpers(
   variant: Variant,
   memory: Memory,
   counts: MissCounts,
   settle: () => void,
   tell: (number: number) => void,
   visited: (unit: number) => void,
-): HostFunctions {
-  const { u8, i32, i64 } = memory;
+): Readonly<Record<Helper, unknown>> {
+  const { u8, i32 } = memory;
   const rule = variant.nan;
   const scratchWord = SCRATCH >>> 2;
   /** Copies a few bytes, in guest order on a little-endian target. */
@@ -95,53 +84,27 @@ export function hostFunctions(
       throw error;
     }
   };
-  const rareWord = RARE >>> 2;
-  const rareLong = RARE >>> 3;
-  const wide = (): { readonly dividend: bigint; readonly divisor: bigint } => {
-    const [high, low, divisor] = [i64[rareLong]!, i64[rareLong + 1]!, i64[rareLong + 2]!];
-    return {
-      dividend: (BigInt.asUintN(64, high) << 64n) | BigInt.asUintN(64, low),
-      divisor: BigInt.asUintN(64, divisor),
+  const wide =
+    (quotient: boolean) =>
+    (hi: bigint, lo: bigint, divisor: bigint): bigint => {
+      const by = BigInt.asUintN(64, divisor);
+      if (by === 0n) return 0n;
+      const dividend = (BigInt.asUintN(64, hi) << 64n) | BigInt.asUintN(64, lo);
+      return BigInt.asIntN(64, quotient ? dividend / by : dividend % by);
     };
+  return {
+    load,
+    store,
+    nan32: (a: number, b: number) =>
+      Number(BigInt.asIntN(32, propagateNan(rule, 32, [BigInt(a >>> 0), BigInt(b >>> 0)]))),
+    nan64: (a: bigint, b: bigint) => propagateNan(rule, 64, [BigInt.asUintN(64, a), BigInt.asUintN(64, b)]),
+    widenNan: (a: number) => convertNan(rule, 32, BigInt(a >>> 0)),
+    narrowNan: (a: bigint) => Number(BigInt.asIntN(32, convertNan(rule, 64, BigInt.asUintN(64, a)))),
+    divu128: wide(true),
+    remu128: wide(false),
+    flags: settle,
+    settle,
+    tell,
+    visited,
   };
-  const rare = (helper: number): void => {
-    switch (helper) {
-      case HELPER.nan32: {
-        const operands = [BigInt(i32[rareWord]! >>> 0), BigInt(i32[rareWord + 2]! >>> 0)] as const;
-        i32[rareWord] = Number(BigInt.asIntN(32, propagateNan(rule, 32, operands)));
-        return;
-      }
-      case HELPER.nan64: {
-        const operands = [BigInt.asUintN(64, i64[rareLong]!), BigInt.asUintN(64, i64[rareLong + 1]!)] as const;
-        i64[rareLong] = propagateNan(rule, 64, operands);
-        return;
-      }
-      case HELPER.widenNan:
-        i64[rareLong] = convertNan(rule, 32, BigInt(i32[rareWord]! >>> 0));
-        return;
-      case HELPER.narrowNan:
-        i32[rareWord] = Number(BigInt.asIntN(32, convertNan(rule, 64, BigInt.asUintN(64, i64[rareLong]!))));
-        return;
-      case HELPER.divu128: {
-        const { dividend, divisor } = wide();
-        i64[rareLong] = divisor === 0n ? 0n : dividend / divisor;
-        return;
-      }
-      case HELPER.remu128: {
-        const { dividend, divisor } = wide();
-        i64[rareLong] = divisor === 0n ? 0n : dividend % divisor;
-        return;
-      }
-      case HELPER.flags:
-      case HELPER.settle:
-        settle();
-        return;
-      case HELPER.visited:
-        visited(i32[rareWord]!);
-        return;
-      default:
-        throw new RangeError(`no helper ${helper}`);
-    }
-  };
-  return { load, store, tell, rare };
 }

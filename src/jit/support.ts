@@ -8,7 +8,6 @@ import {
   LEFT_FLAG,
   PAGE_BITS,
   PAGE_SIZE,
-  RARE,
   SCRATCH,
   SECOND_SHIFT,
   TLB,
@@ -19,7 +18,7 @@ import {
   TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from '../engine/layout.ts';
-import { HELPER, HELPERS, type Helper } from './helpers.ts';
+import { HELPERS, type Helper } from './helpers.ts';
 import { emitTlbEntry } from './lower-access.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
@@ -28,14 +27,10 @@ import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts
 const ADDRESS = 0;
 const PACKED = 1;
 
-/** What the host has (`HostFunctions`), in the order in which it is imported. */
-const IMPORTS = ['load', 'store', 'tell', 'rare'] as const;
-/** Types of these: of accesses, and of the others. */
-const ACCESS: FunctionType = { parameters: [I32, I32, I32], results: [I32] };
-const NUMBER: FunctionType = { parameters: [I32], results: [] };
-
-/** Types of helpers that are no accesses. */
-const HELPER_TYPES: Readonly<Record<Exclude<Helper, 'load' | 'store'>, FunctionType>> = {
+/** Types of the host's functions (runtime.ts). */
+const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
+  load: { parameters: [I32, I32, I32], results: [I32] },
+  store: { parameters: [I32, I32, I32], results: [I32] },
   nan32: { parameters: [I32, I32], results: [I32] },
   nan64: { parameters: [I64, I64], results: [I64] },
   widenNan: { parameters: [I32], results: [I64] },
@@ -309,31 +304,16 @@ function emitLeft(code: Code): void {
   code.i32(0);
 }
 
-/** Has the host do something rare: the operands, which are the function's parameters, go by way of memory. */
-function emitRare(code: Code, name: Helper, { parameters, results }: FunctionType): void {
-  for (const [i, type] of parameters.entries()) {
-    code.i32(0);
-    code.get(i);
-    code.memory(type === I64 ? OP.i64_store : OP.i32_store, RARE + 8 * i);
-  }
-  code.i32(HELPER[name]);
-  code.call(IMPORTS.indexOf('rare'));
-  for (const type of results) {
-    code.i32(0);
-    code.memory(type === I64 ? OP.i64_load : OP.i32_load, RARE);
-  }
-}
-
 /** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
 export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
-  const types = [ACCESS, NUMBER];
+  const n = HELPERS.length;
   const bodies = HELPERS.map((name, i) => {
-    const type = helperType(isa, name);
-    const code = new Code(type.parameters.length);
+    const { parameters } = helperType(isa, name);
+    const code = new Code(parameters.length);
     if (name === 'load' || name === 'store') {
       emitTlbHit(code, name, isa);
       code.get(0);
-      if (type.parameters[0] === I64) {
+      if (parameters[0] === I64) {
         code.op(OP.i32_wrap_i64);
         code.get(0);
         code.i64(32n);
@@ -341,12 +321,8 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
         code.op(OP.i32_wrap_i64);
       } else code.i32(0);
       code.get(1);
-      code.call(IMPORTS.indexOf(name));
-      emitLeft(code);
-    } else if (name === 'tell') {
-      code.get(0);
-      code.call(IMPORTS.indexOf(name));
-    } else if (name === 'flags') {
+    } else for (let p = 0; p < parameters.length; p++) code.get(p);
+    if (name === 'flags') {
       // Mostly there are none: the host is not to be called for that.
       code.i32(0);
       code.memory(OP.i32_load, FLAGS_KIND);
@@ -358,21 +334,18 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       code.if();
       code.i32(0);
       code.memory(OP.i32_load, FLAGS_SETTLER);
-      code.callIndirect(types.length + i);
+      code.callIndirect(i);
       code.else();
-      emitRare(code, name, type);
+      code.call(i);
       code.end();
       code.end();
-    } else emitRare(code, name, type);
-    return { type: types.length + i, body: code.body(), name };
+    } else code.call(i);
+    if (name === 'load' || name === 'store') emitLeft(code);
+    return { type: n + i, body: code.body(), name };
   });
   return assemble({
-    types: [...types, ...HELPERS.map((h) => helperType(isa, h))],
-    functions: IMPORTS.map((name) => ({
-      module: 'h',
-      name,
-      type: types.indexOf(name === 'tell' || name === 'rare' ? NUMBER : ACCESS),
-    })),
+    types: [...HELPERS.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h))],
+    functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i })),
     memoryPages,
     bodies,
   });
