@@ -59,7 +59,7 @@ function isOwn(file: number): boolean {
 export function readAt(file: number, into: Uint8Array, position: number): void {
   for (let done = 0; done < into.length; ) {
     const n = readSync(file, into, done, into.length - done, position + done);
-    if (n === 0) throw new RangeError('a cache file that is too short');
+    if (n === 0) throw new RangeError('a file that is too short');
     done += n;
   }
 }
@@ -81,6 +81,7 @@ const FIELD = 4;
 const FIELDS = 3 * FIELD;
 /** What V8 wants bytecode to be aligned to: it copies what is not. */
 const ALIGNMENT = 8;
+/** Less than this has memory of its own. */
 const LITTLE = 128 * 1024;
 /** What is copied at once from one file to another. */
 const PIECE = 256 * 1024;

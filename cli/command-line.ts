@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { GuestReadError, TableError } from '../src/index.ts';
+import { GuestReadError, InputError, TableError } from '../src/index.ts';
 import { examples } from './options.ts';
 import { EXIT_BAD_INPUT, EXIT_FINE, type Output, UserError } from './output.ts';
 
@@ -52,8 +52,8 @@ export async function runCommandLine(
     return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_FINE : EXIT_BAD_INPUT;
-    if (error instanceof UserError || error instanceof TableError || error instanceof GuestReadError) {
-      output.err(`safepoint: ${error.message}\n`);
+    if ([UserError, InputError, TableError, GuestReadError].some((kind) => error instanceof kind)) {
+      output.err(`safepoint: ${(error as Error).message}\n`);
       return EXIT_BAD_INPUT;
     }
     // A mistake of ours. The stack is for those who ask.

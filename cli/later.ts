@@ -8,7 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const ROOT = dirname(import.meta.dirname);
 const ours = (name: string): string => join(ROOT, name);
@@ -167,6 +167,12 @@ function laterFile(
   };
 }
 
+/** Modules that are in what was built. Not all that is imported is used: package.json says that none does anything by being loaded. */
+function usedIn({ outputs }: Metafile): string[] {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
+  return inputs.filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([path]) => resolve(path));
+}
+
 /** A constant, or a class, would have to be there at once. */
 async function checkFunctions(called: ReadonlyMap<string, ReadonlySet<string>>): Promise<void> {
   for (const [file, values] of called) {
@@ -195,19 +201,15 @@ export async function buildInParts(entry: string, options: BuildOptions & { read
       metafile: true,
       write,
     });
-  const [output] = Object.values((await buildFirst('', false)).metafile.outputs).filter(
-    ({ entryPoint }) => entryPoint !== undefined,
-  );
-  // Not all that is imported is used: package.json says that no module does anything by being loaded.
-  const used = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
-  const first = new Set(used.map(([path]) => resolve(path)));
+  const first = new Set(usedIn((await buildFirst('', false)).metafile));
   addShared(first);
   await checkFunctions(called);
   const names = handedOn(first);
   await buildFirst(handingOn(names), true);
   for (const part of Object.keys(LATER)) {
-    await build({
+    const { metafile } = await build({
       ...options,
+      metafile: true,
       outfile: fileOf(part),
       entryPoints: ['later:entry'],
       plugins: [laterFile(part, called, names)],
@@ -217,5 +219,8 @@ export async function buildInParts(entry: string, options: BuildOptions & { read
       },
       footer: { js: 'return module.exports; })' },
     });
+    // A class that is there twice is not itself.
+    const twice = usedIn(metafile).find((file) => first.has(file));
+    if (twice !== undefined) throw new Error(`${relative(ROOT, twice)} is in ${part} as well as in the first file`);
   }
 }

@@ -24,6 +24,9 @@ export function openProgram(path: string): ProgramFile {
   }
 }
 
+/** Reads a program's file. @throws UserError */
+export const readProgram = (path: string): Uint8Array => userErrors(path, () => openProgram(path).bytes);
+
 /** @throws UserError for what is no static ELF executable of one of the five targets */
 export function openElf(path: string): Elf {
   const file = openProgram(path);

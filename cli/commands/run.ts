@@ -176,10 +176,12 @@ async function execute(path: string, args: readonly string[], options: Options, 
       `safepoint: ${path}: SIGURG at instruction ${at}, ${hex(pc)} ${place}: ours ${ours}; the program ${theirs}\n`,
     );
   }
-  if (options.stats !== undefined) writeStats(options.stats, session.stats(end, progress.seconds), output);
+  const { stats } = options;
+  // What asks for Go's tables only now may find the program overwritten.
+  if (stats !== undefined) userErrors(path, () => writeStats(stats, session.stats(end, progress.seconds), output));
   const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
-  session.keepCode();
+  userErrors(path, () => session.keepCode());
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }

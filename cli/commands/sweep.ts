@@ -22,7 +22,7 @@ import {
   withoutOption,
 } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, type Output, Progress, progressBar, table, UserError } from '../output.ts';
-import { openProgram } from '../program.ts';
+import { readProgram } from '../program.ts';
 
 interface Options {
   readonly func?: string;
@@ -118,7 +118,7 @@ export function sweepCommand(output: Output, done: (status: number) => void): Co
 }
 
 async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
-  const { bytes } = openProgram(path);
+  const bytes = readProgram(path);
   const progress = new Progress(output);
   const { func, at, from, to, limit, patience } = options;
   if (typeof from === 'number' && typeof to === 'number' && to < from) {

@@ -13,7 +13,7 @@ import {
 } from '../../src/index.ts';
 import { examples, jsonOption, rulesOption, wholeNumber, withoutOption } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, hex, type Output, Progress, progressBar, table, UserError } from '../output.ts';
-import { openGoProgram, openProgram } from '../program.ts';
+import { openGoProgram, readProgram } from '../program.ts';
 import { functionsOf } from './map.ts';
 
 interface Options {
@@ -62,7 +62,7 @@ async function check(path: string, options: Options, output: Output): Promise<Ve
   const { func, sample, rules, without, jobs } = options;
   // The functions are found before anything runs: a name that is none is an error at once.
   if (func !== undefined) functionsOf(path, openGoProgram(path), func);
-  const { bytes } = openProgram(path);
+  const bytes = readProgram(path);
   const request: VerifyProgramOptions = {
     path,
     rules,

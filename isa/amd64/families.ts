@@ -1,5 +1,5 @@
 // All rows of amd64 and the decoder of them: what decoding the first instruction takes. A run that finds all of its code compiled decodes
-// nothing, and loads none of it (cli/bundle.ts).
+// nothing, and loads none of it (cli/later.ts).
 
 import type { Isa } from '../dsl/isa.ts';
 import { lazy } from '../dsl/lazy.ts';

@@ -1,5 +1,5 @@
 // All rows of MIPS and the decoder of them: what decoding the first instruction takes. A run that finds all of its code compiled decodes
-// nothing, and loads none of it (cli/bundle.ts).
+// nothing, and loads none of it (cli/later.ts).
 
 import type { Effects } from '../dsl/effects.ts';
 import type { Decoded, Isa } from '../dsl/isa.ts';

@@ -1,5 +1,5 @@
 // The Go side of a session: the program's tables, who decides about interrupts, and what a schedule has them do. Opened when somebody asks
-// for it: a run that nothing interrupts, and that finds its code compiled, loads none of it (cli/bundle.ts).
+// for it: a run that nothing interrupts, and that finds its code compiled, loads none of it (cli/later.ts).
 
 import { archOf } from '../arch/arch.ts';
 import type { Machine } from '../engine/machine.ts';

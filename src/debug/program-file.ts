@@ -9,7 +9,6 @@ const CHECKED = 32;
 
 /** An open file, read when it is asked for. */
 class OpenProgram implements ProgramFile {
-  readonly #path: string;
   readonly #file: number;
   readonly #modified: number;
   readonly #page = new Uint8Array(FILE_PAGE);
@@ -17,8 +16,7 @@ class OpenProgram implements ProgramFile {
   #bytes: Uint8Array | undefined;
   #unchecked = 0;
 
-  constructor(path: string, file: number, { size, mtimeMs }: Stats) {
-    this.#path = path;
+  constructor(file: number, { size, mtimeMs }: Stats) {
     this.#file = file;
     this.length = size;
     this.#modified = mtimeMs;
@@ -64,21 +62,22 @@ class OpenProgram implements ProgramFile {
     this.#unchecked = 0;
     const { size, mtimeMs } = fstatSync(this.#file);
     if (size !== this.length || mtimeMs !== this.#modified) {
-      throw new InputError(`${this.#path}: was overwritten while it was in use; run it again`);
+      throw new InputError('was overwritten while it was in use; run it again');
     }
   }
 }
 
 /**
- * Opens a program's file, which is read as far as it is needed, and stays open until all of it has been read.
- * @throws InputError in one line: the path, what is wrong, what to try; later too, where the file has been overwritten since
+ * Opens a program's file, which is read as far as it is needed, and stays open until all of it has been read. Whoever reads it may hear, by
+ * an InputError without the path, that it has been overwritten since.
+ * @throws InputError in one line: the path, what is wrong, what to try
  */
 export function openProgramFile(path: string): ProgramFile {
   try {
     const file = openSync(path, 'r');
     const stats = fstatSync(file);
     if (stats.isDirectory()) throw new InputError(`${path}: is a directory; name a program`);
-    if (stats.isFile()) return new OpenProgram(path, file, stats);
+    if (stats.isFile()) return new OpenProgram(file, stats);
     // Of a pipe nothing is known before its end.
     const bytes = readFileSync(file);
     closeSync(file);
@@ -94,5 +93,11 @@ export function openProgramFile(path: string): ProgramFile {
 
 /** Reads a program's file. @throws InputError in one line: the path, what is wrong, what to try */
 export function readProgramFile(path: string): Uint8Array {
-  return openProgramFile(path).bytes;
+  const file = openProgramFile(path);
+  try {
+    return file.bytes;
+  } catch (error) {
+    if (error instanceof InputError) throw new InputError(`${path}: ${error.message}`);
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 // Makes code: what the compiler needs where there is something to compile. A run that finds all of its code kept has no need of it, and
-// loads none of it (cli/bundle.ts): nothing that such a run needs may be found here.
+// loads none of it (cli/later.ts): nothing that such a run needs may be found here.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { RegisterFile } from '../../isa/dsl/registers.ts';

@@ -169,8 +169,6 @@ const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
 /** An opened executable. Make one with `readElf`. */
 export interface Elf {
   readonly file: ProgramFile;
-  /** Those of the file. */
-  readonly bytes: Uint8Array;
   readonly class: 32 | 64;
   readonly bigEndian: boolean;
   /** The target, by machine, class, byte order and (on MIPS) ABI flags. */
@@ -245,9 +243,6 @@ export function readElf(program: Uint8Array | ProgramFile): Elf {
   const byName = new Map<string, ElfSymbol | undefined>();
   return {
     file: given,
-    get bytes() {
-      return given.bytes;
-    },
     class: wide ? 64 : 32,
     bigEndian: !file.littleEndian,
     goarch,

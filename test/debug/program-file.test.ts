@@ -1,10 +1,13 @@
 // A program's file: read as far as somebody asks, and the same file to its end.
 
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/debug/input-error.ts';
 import { openProgramFile, readProgramFile } from '../../src/debug/program-file.ts';
+import { Session } from '../../src/debug/session.ts';
+import { fixturePath } from '../support/fixtures.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'safepoint-program-file-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -47,7 +50,16 @@ describe('a program’s file', () => {
     const file = openProgramFile(path);
     file.page(0);
     change(path);
-    expect(() => file.bytes).toThrow(`${path}: was overwritten while it was in use; run it again`);
+    expect(() => file.bytes).toThrow('was overwritten while it was in use; run it again');
+  });
+
+  it('that is overwritten while it runs ends the run', () => {
+    const path = fixturePath('hello', 'mips', '1.27');
+    const copy = join(folder, 'running');
+    copyFileSync(path, copy);
+    const session = Session.open(openProgramFile(copy), { path: copy });
+    appendFileSync(copy, 'more');
+    expect(() => session.run()).toThrow(new InputError('was overwritten while it was in use; run it again'));
   });
 
   it('that is none is told of in one line', () => {
