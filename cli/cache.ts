@@ -21,10 +21,12 @@ import { crc32 } from 'node:zlib';
 
 /** Bytes of all files together at which the oldest are removed. */
 const MOST = 512 * 1024 * 1024;
+/** And how many files: all of them are looked through when one is written. */
+const MOST_FILES = 2000;
 
 /** What a file is for. */
-export type CacheKind = 'code' | 'bytecode';
-const SUFFIXES: readonly string[] = ['.code', '.bytecode'];
+export type CacheKind = 'code' | 'bytecode' | 'seen';
+const SUFFIXES: readonly string[] = ['.code', '.bytecode', '.seen'];
 
 /** Where things are kept: `SAFEPOINT_CACHE`, or what the XDG base directory specification says; undefined where it is `off`. */
 export function cacheDirectory(): string | undefined {
@@ -242,9 +244,11 @@ function prune(directory: string): void {
     return { path, size, mtimeMs };
   });
   let total = stats.reduce((sum, { size }) => sum + size, 0);
+  let left = stats.length;
   for (const { path, size } of stats.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
-    if (total <= MOST) return;
+    if (total <= MOST && left <= MOST_FILES) return;
     rmSync(path, { force: true });
     total -= size;
+    left--;
   }
 }

@@ -11,7 +11,7 @@ import {
   type MachineCode,
   type ProgramFile,
 } from '../src/index.ts';
-import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes } from './cache.ts';
+import { buildIdentity, CacheFile, cacheDirectory, type KeptBytes, Scratch } from './cache.ts';
 import { v8NativeCode } from './native-code.ts';
 
 // A file's head is what describes the image, as V8 serialises it; behind it are, of each module, its bytes and V8's machine code of it.
@@ -155,16 +155,37 @@ class DiskCodeStore implements CodeStore {
   }
 }
 
+/** Where what is known of a program is kept, and what tells it from others there; undefined where nothing is to be kept. */
+interface Place {
+  readonly directory: string;
+  readonly identity: string;
+}
+
 /**
- * Where the compiled code of a program is kept; undefined where none is to be. Programs are told apart by the first page: their headers,
- * and what Go's linker puts behind them, the build ID. That the program is the very same need not be certain
- * here: code is taken over only where the pages that it was made from are the same.
+ * Programs are told apart by the first page: their headers, and what Go's linker puts behind them, the build ID. That the program is the
+ * very same need not be certain here: code is taken over only where the pages that it was made from are the same.
  */
-export function codeStoreFor(program: ProgramFile): CodeStore | undefined {
+function placeOf(program: ProgramFile): Place | undefined {
   const directory = cacheDirectory();
   const own = import.meta.filename;
   // Run from sources, there is no file that says when what makes the code has changed.
   if (directory === undefined || own.endsWith('.ts')) return undefined;
   const head = Buffer.from(program.page(0)).toString('latin1');
-  return new DiskCodeStore(directory, `${buildIdentity(own)} ${program.length} ${head}`);
+  return { directory, identity: `${buildIdentity(own)} ${program.length} ${head}` };
+}
+
+/** Where the compiled code of a program is kept; undefined where none is to be. */
+export function codeStoreFor(program: ProgramFile): CodeStore | undefined {
+  const place = placeOf(program);
+  return place === undefined ? undefined : new DiskCodeStore(place.directory, place.identity);
+}
+
+/** Whether this has been asked about the program before: if not, and something can be kept, it will have been from now on. */
+export function isSeenAgain(program: ProgramFile): boolean {
+  const place = placeOf(program);
+  if (place === undefined) return false;
+  const file = new CacheFile(place.directory, place.identity, 'seen');
+  if (file.read(new Scratch()) !== undefined) return true;
+  file.write(new Uint8Array(0));
+  return false;
 }

@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
   type CheckId,
+  type ProgramFile,
   parseSchedule,
   SCHEDULE_HELP,
   type Schedule,
@@ -11,7 +12,7 @@ import {
   Session,
   type SessionEnd,
 } from '../../src/index.ts';
-import { codeStoreFor } from '../code-store.ts';
+import { codeStoreFor, isSeenAgain } from '../code-store.ts';
 import {
   cpusOption,
   dirOption,
@@ -52,12 +53,14 @@ function schedule(text: string): Schedule {
   }
 }
 
-function declare(
-  name: string,
-  output: Output,
-  done: (status: number) => void,
-  preset: { readonly dir: readonly string[] },
-): Command {
+/** In what `run` and `exec` differ. */
+interface Preset {
+  readonly dir: readonly string[];
+  /** Whether compiled code is kept when a run is over. */
+  readonly keeps: (program: ProgramFile) => boolean;
+}
+
+function declare(name: string, output: Output, done: (status: number) => void, preset: Preset): Command {
   return new Command(name)
     .argument('<PROG>', 'a static linux program for amd64, mips, mipsle, mips64 or mips64le')
     .argument('[ARG...]', 'its arguments')
@@ -88,12 +91,12 @@ function declare(
       const note = misplaced(command, args);
       // In a script that line would be in the way of what the program says.
       if (note !== undefined && output.isTerminal) output.err(`safepoint: ${note}`);
-      done(await execute(path, args, options, output));
+      done(await execute(path, args, options, preset, output));
     });
 }
 
 export const runCommand = (output: Output, done: (status: number) => void): Command =>
-  declare('run', output, done, { dir: [] })
+  declare('run', output, done, { dir: [], keeps: () => true })
     .description("run a program; the exit status is the program's own, 128+n when signal n killed it")
     .addHelpText(
       'after',
@@ -112,13 +115,15 @@ export const runCommand = (output: Output, done: (status: number) => void): Comm
     );
 
 export const execCommand = (output: Output, done: (status: number) => void): Command =>
-  declare('exec', output, done, { dir: ['.'] })
+  // What `go test` builds is mostly run once: preparing for the next time would take as long again.
+  declare('exec', output, done, { dir: ['.'], keeps: isSeenAgain })
     .description('run with the working directory mapped, for `go test -exec "safepoint exec"`')
     .addHelpText(
       'after',
       '\nExamples:' +
         '\n  GOARCH=mips CGO_ENABLED=0 go test -exec "safepoint exec --preempt every=1009" ./...' +
-        '\n  safepoint exec --preempt half-call=frameless ./pkg.test -test.v',
+        '\n  safepoint exec --preempt half-call=frameless ./pkg.test -test.v' +
+        '\n\nWhat `go test` builds is mostly run once: compiled code is kept from the second run of a program on.',
     );
 
 /** Reads from the host's stdin when the guest asks. Null at the end of the file. */
@@ -137,7 +142,13 @@ function readStdin(length: number): Uint8Array | null {
   }
 }
 
-async function execute(path: string, args: readonly string[], options: Options, output: Output): Promise<number> {
+async function execute(
+  path: string,
+  args: readonly string[],
+  options: Options,
+  preset: Preset,
+  output: Output,
+): Promise<number> {
   const progress = new Progress(output);
   const program = openProgram(path);
   // Found out now, not after an hour's run.
@@ -181,7 +192,7 @@ async function execute(path: string, args: readonly string[], options: Options, 
   if (stats !== undefined) userErrors(path, () => writeStats(stats, session.stats(end, progress.seconds), output));
   const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
-  userErrors(path, () => session.keepCode());
+  if (preset.keeps(program)) userErrors(path, () => session.keepCode());
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -12,6 +13,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,6 +76,22 @@ const files = (kind = '.code'): string[] =>
     .filter((name) => name.endsWith(kind))
     .map((name) => join(cache, name));
 
+describe('the cache', () => {
+  it('has no more files than can be looked through, and loses what was used longest ago', () => {
+    mkdirSync(cache, { recursive: true });
+    const names = Array.from({ length: 2100 }, (_, i) => join(cache, `${i}.seen`));
+    for (const [i, name] of names.entries()) {
+      writeFileSync(name, '');
+      utimesSync(name, i, i);
+    }
+    run({ SAFEPOINT_CACHE: cache });
+    const left = readdirSync(cache);
+    expect(left).toHaveLength(2000);
+    expect(left).toContain('2099.seen');
+    expect(left).not.toContain('0.seen');
+  });
+});
+
 describe('compiled code in the cache', () => {
   it(
     'is what the second run of a program begins with',
@@ -84,6 +102,23 @@ describe('compiled code in the cache', () => {
       const second = run({ SAFEPOINT_CACHE: cache });
       expect(second.restored).toBeGreaterThan(1000);
       expect(second.stdout).toBe(first.stdout);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is kept by exec from the second run of a program on: what go test builds is mostly run once',
+    () => {
+      const env = { ...process.env, SAFEPOINT_CACHE: cache };
+      const exec = (): void => {
+        const done = spawnSync(process.execPath, [bin, 'exec', PROGRAM], { encoding: 'utf8', env });
+        expect([done.status, done.stderr]).toEqual([0, '']);
+      };
+      exec();
+      expect(files()).toHaveLength(0);
+      exec();
+      expect(files()).toHaveLength(1);
+      expect(run({ SAFEPOINT_CACHE: cache }).restored).toBeGreaterThan(1000);
     },
     TIMEOUT,
   );
