@@ -292,8 +292,11 @@ export class Process {
     const tid = sched.next(now);
     if (tid === undefined) return undefined;
     const task = kernel.task(tid)!;
-    machine.state.load(task.registers);
+    const { state } = machine;
+    state.load(task.registers);
     kernel.abi.exceptionReturn(machine);
+    // What stopped it before a branch's slot was an interrupt, whose EPC is the branch's address: that runs again.
+    if (state.inSlot) state.jump(state.epc);
     kernel.current = task;
     return task;
   }

@@ -107,7 +107,7 @@ describe.each(sampled(GOARCHES, 2))('the collector of a %s program', (goarch) =>
 
   test('scans the very words that the model does', () => {
     // The collector comes upon interrupted goroutines by chance: some interval will do, on amd64 none of these.
-    const met = [307, 1009, 3001].some((interval) => judged(interval) > 0);
+    const met = [307, 1009, 3001, 211, 503, 701].some((interval) => judged(interval) > 0);
     if (goarch !== 'amd64') expect(met).toBe(true);
   });
 });

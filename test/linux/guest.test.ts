@@ -239,6 +239,34 @@ describe('interrupt sources', () => {
   });
 });
 
+describe('a change of threads', () => {
+  test('in a delay slot is an interrupt: the thread goes on at the branch', () => {
+    // Two threads in a loop of a branch and its slot; with a seed they change at any instruction.
+    const clone = [lui(A0, 1), ori(A0, A0, 0x0f00), li(A1, 0), ...call(4120)];
+    const guest = startElf(tinyElf('mips', mipsCode('mips', [...clone, ...STAY])), { seed: 1 });
+    /** Of each change: whether the one thread was left in a slot, and the other one begins in one. */
+    const changes: (readonly [left: boolean, begins: boolean])[] = [];
+    let last = { tid: 0, inSlot: false };
+    guest.process.run({
+      until: 1_000_000,
+      interrupts: [
+        {
+          next: (now) => now,
+          fire: ({ machine }, { tid }) => {
+            const { inSlot } = machine.state;
+            if (tid !== last.tid) changes.push([last.inSlot, inSlot]);
+            last = { tid, inSlot };
+          },
+        },
+      ],
+    });
+    expect(guest.process.kernel.tasks).toHaveLength(2);
+    expect(changes.length).toBeGreaterThan(10);
+    expect(changes.some(([left]) => left)).toBe(true);
+    expect(changes.every(([, begins]) => !begins)).toBe(true);
+  });
+});
+
 test('a snapshot is the whole process: the same run again from there', () => {
   const guest = o32([li(T0, 0), mips.addiu(T0, T0, 1), sw(T0, 0, SP), b(-3), nop]);
   guest.process.run({ until: 1001 });
