@@ -5,6 +5,7 @@ import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
 import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import { Places } from './places.ts';
 import type { RequestLog } from './request-log.ts';
 import { type Thread, threadOf } from './view.ts';
 
@@ -31,24 +32,32 @@ export interface InterruptCounts {
   readonly refused: Partial<Record<CheckId, number>>;
 }
 
-/** Where a refused interrupt left a goroutine. One object for all of them, as of `Injected`: there are hundreds of thousands in a second. */
-interface Refused {
-  pc: number;
-  sp: number;
-  at: number;
-}
-
-/** An injected call into a goroutine: where it goes on, and up to where it had come. */
-interface Injected {
-  from: number;
-  to: number;
-  sp: number;
-  /** When the first interrupt came after the goroutine had resumed; undefined until then. */
-  resumedAt: number | undefined;
-}
-
 /** Who refused an interrupt: what the goroutine and its M were doing, or the tables. */
 type Refuser = 'state' | 'tables';
+
+/** Where there has been no interrupt yet: it is equal to no address and no time. */
+const NEVER = Number.NaN;
+
+/** What the last interrupts left of a goroutine. One object, changed in place: there are hundreds of thousands of interrupts in a second. */
+class Past {
+  readonly gp: number;
+  /** Where and when the last refused interrupt found it. */
+  refusedPc = NEVER;
+  refusedSp = NEVER;
+  refusedAt = NEVER;
+  /** The last injected call: where it goes on, and up to where the goroutine had come. Interrupts within the call do not make it forgotten. */
+  injectedFrom = NEVER;
+  injectedTo = NEVER;
+  injectedSp = NEVER;
+  /** When the first interrupt came after the goroutine had resumed. */
+  resumedAt = NEVER;
+  /** The places at which interrupts were refused since it was last preempted, and by whom. */
+  refusals: Places<Refuser> | undefined;
+
+  constructor(gp: number) {
+    this.gp = gp;
+  }
+}
 
 const STATE_CHECKS: ReadonlySet<CheckId> = new Set(['curg', 'canPreemptM', 'stack']);
 
@@ -59,8 +68,6 @@ const PLACES = 4096;
 const SLOT = 1;
 /** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
 const RESTART_LIMIT = 20;
-
-const nameOf = (pc: number, sp: number): string => `${pc} ${sp}`;
 
 export type InterruptListener = (interrupt: Interrupt) => void;
 
@@ -83,12 +90,11 @@ export class HostHandler {
   requests: RequestLog | undefined;
   readonly #machine: Machine;
   readonly #thread: Thread;
-  /** The last refused interrupt of each goroutine, by g. */
-  readonly #lastRefused = new Map<number, Refused>();
-  /** The last injected call into each goroutine, by g. Interrupts within that call do not make it forgotten. */
-  readonly #lastInjected = new Map<number, Injected>();
-  /** The places at which interrupts of each goroutine were refused since it was last preempted, and by whom. */
-  readonly #refusals = new Map<number, Map<string, Refuser>>();
+  /** By g. */
+  readonly #pasts = new Map<number, Past>();
+  /** The two that were asked for last, mostly a goroutine and the g0 of its M: looking into a map for an address is dear. */
+  #latest = new Past(NEVER);
+  #former = this.#latest;
 
   constructor(machine: Machine, program: GoProgram, preemption: Preemption) {
     this.#machine = machine;
@@ -104,12 +110,13 @@ export class HostHandler {
     const thread = this.#thread;
     const { pc, sp, lr, inSlot } = thread;
     const gp = this.#getg();
-    if (this.#hasNotMoved(gp, pc, sp, this.#machine.instructions)) return undefined;
+    const past = this.#past(gp);
+    if (this.#hasNotMoved(past, pc, sp, this.#machine.instructions)) return undefined;
 
-    const requested = this.#request(gp, true);
+    const requested = this.#request(past, pc, sp, true);
     const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
     thread.exceptionReturn();
-    this.interrupted(gp, pc, sp, verdict);
+    this.#remember(past, pc, sp, verdict);
     this.counts.delivered++;
     if (verdict.safe) {
       this.counts.injected++;
@@ -127,72 +134,72 @@ export class HostHandler {
   /** Whether the goroutine that runs stands where the last interrupt left it, and is to be let go on. */
   get standsStill(): boolean {
     const { pc, sp } = this.#thread;
-    return this.#hasNotMoved(this.#getg(), pc, sp, this.#machine.instructions);
+    return this.#hasNotMoved(this.#past(this.#getg()), pc, sp, this.#machine.instructions);
+  }
+
+  #past(gp: number): Past {
+    const latest = this.#latest;
+    if (latest.gp === gp) return latest;
+    let past: Past | undefined = this.#former;
+    if (past.gp !== gp) past = this.#pasts.get(gp);
+    if (past === undefined) {
+      past = new Past(gp);
+      this.#pasts.set(gp, past);
+    }
+    this.#former = latest;
+    this.#latest = past;
+    return past;
   }
 
   /** Remembers an interrupt of gp at a place, and what came of it. */
-  interrupted(
-    gp: number,
+  interrupted(gp: number, pc: number, sp: number, verdict: Pick<Verdict, 'safe' | 'resume' | 'check'>): void {
+    this.#remember(this.#past(gp), pc, sp, verdict);
+  }
+
+  #remember(
+    past: Past,
     pc: number,
     sp: number,
     { safe, resume, check }: Pick<Verdict, 'safe' | 'resume' | 'check'>,
   ): void {
     if (safe) {
-      const refusals = this.#refusals.get(gp);
-      // Clearing makes a table, even of an empty map.
-      if (refusals !== undefined && refusals.size > 0) refusals.clear();
-      const last = this.#lastInjected.get(gp);
-      if (last === undefined) {
-        this.#lastInjected.set(gp, { from: resume, to: pc, sp, resumedAt: undefined });
-        return;
-      }
-      last.from = resume;
-      last.to = pc;
-      last.sp = sp;
-      last.resumedAt = undefined;
+      past.refusals?.clear();
+      past.injectedFrom = resume;
+      past.injectedTo = pc;
+      past.injectedSp = sp;
+      past.resumedAt = NEVER;
       return;
     }
     if (check !== undefined && check !== 'want')
-      this.#refused(gp, pc, sp, STATE_CHECKS.has(check) ? 'state' : 'tables');
-    const at = this.#machine.instructions;
-    const last = this.#lastRefused.get(gp);
-    if (last === undefined) {
-      this.#lastRefused.set(gp, { pc, sp, at });
-      return;
-    }
-    last.pc = pc;
-    last.sp = sp;
-    last.at = at;
+      this.#refused(past, pc, sp, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    past.refusedPc = pc;
+    past.refusedSp = sp;
+    past.refusedAt = this.#machine.instructions;
   }
 
-  #refused(gp: number, pc: number, sp: number, by: Refuser): void {
-    let places = this.#refusals.get(gp);
-    if (places === undefined || places.size >= PLACES) {
-      places = new Map();
-      this.#refusals.set(gp, places);
-    }
-    places.set(nameOf(pc, sp), by);
+  #refused(past: Past, pc: number, sp: number, by: Refuser): void {
+    past.refusals ??= new Places();
+    if (past.refusals.size >= PLACES) past.refusals.clear();
+    past.refusals.set(pc, sp, by);
   }
 
   /**
    * Whether a goroutine stands where the last interrupt left it. After a refused one that is the same PC, or the branch whose slot was
    * interrupted and is about to run again. After an injected one it is anywhere from the resume PC to the interrupted one.
    */
-  #hasNotMoved(gp: number, pc: number, sp: number, now: number): boolean {
-    const refused = this.#lastRefused.get(gp);
-    if (refused !== undefined && pc === refused.pc && sp === refused.sp && now - refused.at <= SLOT) return true;
-    const injected = this.#lastInjected.get(gp);
-    if (injected === undefined || pc < injected.from || pc > injected.to || sp !== injected.sp) return false;
+  #hasNotMoved(past: Past, pc: number, sp: number, now: number): boolean {
+    if (pc === past.refusedPc && sp === past.refusedSp && now - past.refusedAt <= SLOT) return true;
+    if (!(pc >= past.injectedFrom && pc <= past.injectedTo && sp === past.injectedSp)) return false;
     // The first interrupt after the resume starts the clock: when it comes is the scheduler's business.
-    injected.resumedAt ??= now;
-    return now - injected.resumedAt <= RESTART_LIMIT;
+    if (Number.isNaN(past.resumedAt)) past.resumedAt = now;
+    return now - past.resumedAt <= RESTART_LIMIT;
   }
 
   /** Forgets where goroutines were: after a snapshot is restored. */
   reset(): void {
-    this.#lastRefused.clear();
-    this.#lastInjected.clear();
-    this.#refusals.clear();
+    this.#pasts.clear();
+    this.#latest = new Past(NEVER);
+    this.#former = this.#latest;
     this.requests?.reset();
   }
 
@@ -217,16 +224,16 @@ export class HostHandler {
    * @param asynchronous whether an interrupt is to follow; else only the guard is poisoned, as under asyncpreemptoff
    */
   request(asynchronous = true): boolean {
-    return this.#request(this.#getg(), asynchronous);
+    const { pc, sp } = this.#thread;
+    return this.#request(this.#past(this.#getg()), pc, sp, asynchronous);
   }
 
-  #request(gp: number, asynchronous: boolean): boolean {
+  #request(past: Past, pc: number, sp: number, asynchronous: boolean): boolean {
+    const { gp } = past;
     try {
       if (!this.#isUserGoroutine(gp) || this.preemption.wantAsyncPreempt(gp)) return false;
       const { runtime } = this.preemption;
-      const refusals = this.#refusals.get(gp);
-      const { pc, sp } = this.#thread;
-      const by = refusals === undefined || refusals.size === 0 ? undefined : refusals.get(nameOf(pc, sp));
+      const by = past.refusals?.get(pc, sp);
       if (by === 'state') return false;
       if (by === 'tables') runtime.setPreempt(gp, true);
       else if (asynchronous) this.preemption.requestPreempt(gp);
@@ -234,8 +241,8 @@ export class HostHandler {
         runtime.setPreempt(gp, true);
         runtime.poisonStackguard(gp);
         // The next check of a prologue serves it: only the last place counts.
-        refusals?.clear();
-        this.#refused(gp, pc, sp, 'tables');
+        past.refusals?.clear();
+        this.#refused(past, pc, sp, 'tables');
       }
       this.requests?.made(gp);
       return true;

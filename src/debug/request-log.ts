@@ -22,14 +22,6 @@ interface Total {
   instructions: number;
 }
 
-/** A request that is not served yet: of which g, and the instruction count at which it was made. */
-interface Pending {
-  readonly gp: number;
-  readonly since: number;
-}
-
-const NONE: readonly Pending[] = [];
-
 /**
  * Follows each request until its goroutine stops running. An injected call serves it on the spot; otherwise the scheduler is where
  * it ends, so while requests are pending, and only then, the machine stops at the entry of runtime.schedule.
@@ -40,8 +32,11 @@ export class RequestLog {
   readonly #schedule: number | undefined;
   /** Where it stops when there is nothing else to stop for. */
   readonly #alone: ReadonlySet<number>;
-  /** Mostly none or one, made and served at every interrupt: no map, which deleting makes anew. */
-  #pending: readonly Pending[] = NONE;
+  /** How many requests are not served yet: mostly none or one, made and served at every interrupt. */
+  #pending = 0;
+  /** The first of these are of them: of which g each is, and the instruction count at which it was made. */
+  readonly #gps: number[] = [];
+  readonly #since: number[] = [];
   readonly #totals: Record<SafePointKind, Total> = {
     blocked: { served: 0, instructions: 0 },
     synchronous: { served: 0, instructions: 0 },
@@ -61,9 +56,17 @@ export class RequestLog {
 
   /** A request was made of gp, the goroutine that runs. */
   made(gp: number): void {
-    if (this.#pending.length === 0) this.#watch();
-    else if (this.#pending.some((p) => p.gp === gp)) return;
-    this.#pending = [...this.#pending, { gp, since: this.#machine.instructions }];
+    if (this.#pending === 0) this.#watch();
+    else if (this.#index(gp) >= 0) return;
+    this.#gps[this.#pending] = gp;
+    this.#since[this.#pending] = this.#machine.instructions;
+    this.#pending++;
+  }
+
+  /** Where the request of gp stands; negative if there is none. */
+  #index(gp: number): number {
+    for (let i = this.#pending - 1; i >= 0; i--) if (this.#gps[i] === gp) return i;
+    return -1;
   }
 
   /** gp was interrupted at an asynchronous safe-point, and a call was injected. */
@@ -77,8 +80,9 @@ export class RequestLog {
    */
   stopped(): boolean {
     const { state } = this.#machine;
-    if (this.#pending.length === 0 || state.inSlot || state.pc !== this.#schedule) return false;
-    for (const { gp } of this.#pending) this.#look(gp);
+    if (this.#pending === 0 || state.inSlot || state.pc !== this.#schedule) return false;
+    // What is served goes, and the last one comes into its place.
+    for (let i = this.#pending - 1; i >= 0; i--) this.#look(this.#gps[i]!);
     return this.#others?.has(this.#schedule) !== true;
   }
 
@@ -93,14 +97,14 @@ export class RequestLog {
       synchronous: count(synchronous),
       asynchronous: count(asynchronous),
       blocked: count(blocked),
-      unserved: this.#unserved + this.#pending.length,
+      unserved: this.#unserved + this.#pending,
     };
   }
 
   /** Forgets what is pending: after a snapshot is restored. */
   reset(): void {
-    if (this.#pending.length > 0) this.#unwatch();
-    this.#pending = NONE;
+    if (this.#pending > 0) this.#unwatch();
+    this.#pending = 0;
   }
 
   #look(gp: number): void {
@@ -118,23 +122,24 @@ export class RequestLog {
   }
 
   #served(gp: number, kind: SafePointKind): void {
-    const request = this.#pending.find((p) => p.gp === gp);
-    if (request === undefined) return;
+    const i = this.#index(gp);
+    if (i < 0) return;
     const total = this.#totals[kind];
     total.served++;
-    total.instructions += this.#machine.instructions - request.since;
-    this.#forget(gp);
+    total.instructions += this.#machine.instructions - this.#since[i]!;
+    this.#forget(i);
   }
 
   #drop(gp: number): void {
     this.#unserved++;
-    this.#forget(gp);
+    this.#forget(this.#index(gp));
   }
 
-  #forget(gp: number): void {
-    const { length } = this.#pending;
-    this.#pending = length === 1 && this.#pending[0]!.gp === gp ? NONE : this.#pending.filter((p) => p.gp !== gp);
-    if (length > 0 && this.#pending.length === 0) this.#unwatch();
+  #forget(i: number): void {
+    this.#pending--;
+    this.#gps[i] = this.#gps[this.#pending]!;
+    this.#since[i] = this.#since[this.#pending]!;
+    if (this.#pending === 0) this.#unwatch();
   }
 
   #watch(): void {

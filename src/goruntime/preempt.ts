@@ -178,7 +178,7 @@ export class Preemption {
   /** curg, canPreemptM and stack. Returns true when one of them decides, or could not be made. */
   #liveChecks(gp: number, sp: number, trail: Trail): boolean {
     if (gp === 0) {
-      trail.refusesFor('curg', false, this.#describeCurg, gp, 0);
+      trail.refuses('curg', false, this.#describeCurg, gp, 0);
       trail.refusedBy = 'curg';
       return true;
     }
@@ -188,12 +188,12 @@ export class Preemption {
       const mp = runtime.m(gp);
       const curg = mp === 0 ? 0 : runtime.curg(mp);
       const onUserG = mp !== 0 && curg === gp;
-      if (trail.refusesFor('curg', onUserG, this.#describeCurg, gp, mp)) return true;
+      if (trail.refuses('curg', onUserG, this.#describeCurg, gp, mp)) return true;
 
       making = 'canPreemptM';
       const pp = mp === 0 ? 0 : runtime.p(mp);
       const canPreempt = pp !== 0 && this.canPreemptM(mp);
-      if (trail.refusesFor('canPreemptM', canPreempt, this.#describeM, mp, pp)) return true;
+      if (trail.refuses('canPreemptM', canPreempt, this.#describeM, mp, pp)) return true;
 
       making = 'stack';
       return this.#stackCheck(gp, sp, trail);
@@ -210,7 +210,7 @@ export class Preemption {
     const ready = this.program.asyncPreemptStackIsSet(this.memory);
     const room = ready && sp >= lo && sp - lo >= this.asyncPreemptStack;
     const secret = this.#checkSecret && runtime.secret(gp) !== 0;
-    return trail.refusesFor('stack', room && !secret, this.#describeStack, gp, sp);
+    return trail.refuses('stack', room && !secret, this.#describeStack, gp, sp);
   }
 
   readonly #describeStack = (gp: number, sp: number): string => {
@@ -259,7 +259,7 @@ export class Preemption {
       if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);
     } else {
       const trail = new Trail(this.without, explain);
-      trail.refusesFor('want', false, this.#describeWant, gp, 0);
+      trail.refuses('want', false, this.#describeWant, gp, 0);
       verdict = new LiveRefusal(trail, 'want');
     }
     this.#acknowledge(gp);

@@ -76,12 +76,17 @@ const NONE: ReadonlySet<CheckId> = new Set();
 
 export const hex = (value: number): string => `0x${value.toString(16)}`;
 
+/** What a check found, in words; made of two numbers, so that checks that every interrupt makes need no closure for it. */
+type Detail = (a: number, b: number) => string;
+
 /** Collects checks while they are made, and remembers the first one that refused. */
 export class Trail {
   readonly checks: CheckResult[] | undefined;
   readonly without: ReadonlySet<CheckId>;
-  refusedBy: CheckId | undefined;
-  #sentence: () => string = () => '';
+  refusedBy: CheckId | undefined = undefined;
+  #sentence: Detail = () => '';
+  #a = 0;
+  #b = 0;
 
   /** @param explain whether to keep every check's detail; otherwise only that of the refusing one is made */
   constructor(without: ReadonlySet<CheckId>, explain: boolean) {
@@ -90,39 +95,33 @@ export class Trail {
   }
 
   /** Notes a check. Returns true when it decides and nothing further needs to be asked. */
-  refuses(check: CheckId, pass: boolean, detail: () => string): boolean {
+  refuses(check: CheckId, pass: boolean, detail: Detail, a = 0, b = 0): boolean {
+    return (!pass || this.checks !== undefined) && this.#notes(check, pass, detail, a, b);
+  }
+
+  #notes(check: CheckId, pass: boolean, detail: Detail, a: number, b: number): boolean {
     const decides = !pass && this.refusedBy === undefined && !this.without.has(check);
     if (this.checks !== undefined) {
-      const text = detail();
+      const text = detail(a, b);
       this.checks.push({ check, pass, detail: text });
-      if (decides) this.#sentence = () => text;
+      if (decides) this.concludes(() => text);
     } else if (decides) {
-      this.#sentence = detail;
+      this.concludes(detail, a, b);
     }
     if (decides) this.refusedBy = check;
     return decides && this.checks === undefined;
   }
 
-  /**
-   * As `refuses`, the detail being made of two numbers: for checks that every interrupt makes, each of which would otherwise make a
-   * closure, needed or not.
-   */
-  refusesFor(check: CheckId, pass: boolean, detail: (a: number, b: number) => string, a: number, b: number): boolean {
-    return (!pass || this.checks !== undefined) && this.#notes(check, pass, detail, a, b);
-  }
-
-  #notes(check: CheckId, pass: boolean, detail: (a: number, b: number) => string, a: number, b: number): boolean {
-    return this.refuses(check, pass, () => detail(a, b));
-  }
-
   /** Sets what the reason will be. It is made when it is asked for, which in a run is seldom. */
-  concludes(sentence: () => string): void {
+  concludes(sentence: Detail, a = 0, b = 0): void {
     this.#sentence = sentence;
+    this.#a = a;
+    this.#b = b;
   }
 
   /** The sentence of the refusing check, or of the conclusion. */
   get reason(): string {
-    return this.#sentence();
+    return this.#sentence(this.#a, this.#b);
   }
 }
 
@@ -186,6 +185,17 @@ export interface VerdictRun {
   readonly restartAt: number | undefined;
 }
 
+/** A verdict, and what it was asked for. */
+interface Asked {
+  readonly pc: number;
+  readonly lr: number;
+  readonly verdict: Verdict;
+}
+
+/** How many verdicts are kept, each in the place that its PC says: loops are interrupted at the same instructions again and again. */
+const KEPT_BITS = 12;
+const KEPT = 1 << KEPT_BITS;
+
 /** Asks the tables of one program, by one set of rules. Decisions are kept for each function that was asked about. */
 export class SafePoints {
   readonly tables: GoTables;
@@ -193,6 +203,7 @@ export class SafePoints {
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
   readonly #runs = new Map<number, DecisionRuns>();
+  #asked: (Asked | undefined)[] | undefined;
 
   constructor(tables: GoTables, arch: Arch, options: SafePointOptions) {
     this.tables = tables;
@@ -207,6 +218,16 @@ export class SafePoints {
    * @throws TableError if the tables are damaged where they are needed
    */
   isAsyncSafePointPC(pc: number, lr = 0): Verdict {
+    this.#asked ??= new Array<undefined>(KEPT).fill(undefined);
+    const place = (pc ^ (pc >>> KEPT_BITS)) & (KEPT - 1);
+    const asked = this.#asked[place];
+    if (asked !== undefined && asked.pc === pc && asked.lr === lr) return asked.verdict;
+    const verdict = this.#verdict(pc, lr);
+    this.#asked[place] = { pc, lr, verdict };
+    return verdict;
+  }
+
+  #verdict(pc: number, lr: number): Verdict {
     const explain = (): Trail => {
       const trail = new Trail(this.without, true);
       this.decide(pc, lr, trail);
