@@ -231,12 +231,13 @@ export class HostHandler {
   #request(past: Past, pc: number, sp: number, asynchronous: boolean): boolean {
     const { gp } = past;
     try {
-      if (!this.#isUserGoroutine(gp) || this.preemption.wantAsyncPreempt(gp)) return false;
+      const mp = this.#userM(gp);
+      if (mp === 0 || this.preemption.wantAsyncPreempt(gp, mp)) return false;
       const { runtime } = this.preemption;
       const by = past.refusals?.get(pc, sp);
       if (by === 'state') return false;
       if (by === 'tables') runtime.setPreempt(gp, true);
-      else if (asynchronous) this.preemption.requestPreempt(gp);
+      else if (asynchronous) this.preemption.requestPreempt(gp, mp);
       else {
         runtime.setPreempt(gp, true);
         runtime.poisonStackguard(gp);
@@ -260,17 +261,19 @@ export class HostHandler {
       const { sp } = this.#thread;
       const gp = this.#getg();
       const { runtime } = this.preemption;
-      return this.#isUserGoroutine(gp) && sp < runtime.stackHi(gp) && this.preemption.isLeftToTables(gp, sp);
+      return this.#userM(gp) !== 0 && sp < runtime.stackHi(gp) && this.preemption.isLeftToTables(gp, sp);
     } catch (error) {
       return unreadable(error, false);
     }
   }
 
-  /** Whether gp is a goroutine that somebody could want to preempt: not g0, not gsignal, not what stands there before the first g. */
-  #isUserGoroutine(gp: number): boolean {
+  /**
+   * The M of a goroutine that somebody could want to preempt; 0 if gp is none: g0, gsignal, or what stands there before the first g.
+   */
+  #userM(gp: number): number {
     const { runtime } = this.preemption;
     const mp = gp === 0 ? 0 : runtime.m(gp);
-    return mp !== 0 && runtime.curg(mp) === gp && runtime.g0(mp) !== gp;
+    return mp !== 0 && runtime.curg(mp) === gp && runtime.g0(mp) !== gp ? mp : 0;
   }
 }
 

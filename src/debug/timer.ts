@@ -41,9 +41,12 @@ class EveryTimer implements Timer {
   }
 
   next(now: number): number {
-    const near = Math.abs(this.#thread.pc - this.#broken) < LINKED_SEQUENCE * 4;
-    if (this.#n < LINKED_SEQUENCE && near && this.#thread.linked) return now + 1;
+    if (this.#n < LINKED_SEQUENCE && this.#isNear() && this.#thread.linked) return now + 1;
     return Math.max(1, Math.ceil(now / this.#n)) * this.#n;
+  }
+
+  #isNear(): boolean {
+    return Math.abs(this.#thread.pc - this.#broken) < LINKED_SEQUENCE * 4;
   }
 
   fire(_now: number, tid: number): void {

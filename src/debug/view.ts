@@ -158,7 +158,7 @@ export class Thread implements ThreadView, Context {
 
   /** What a return from an exception does besides: it breaks a linked load, and a branch whose slot was interrupted runs again. */
   exceptionReturn(): void {
-    if (this.#linkBit !== undefined) this.#state.set(this.#linkBit, 0n);
+    if (this.#linkBit !== undefined) this.#state.setNumber(this.#linkBit, 0);
     if (this.#state.inSlot) this.#state.jump(this.#state.epc);
   }
 }

@@ -106,11 +106,14 @@ export class State {
   }
 
   get pc(): number {
-    return this.getNumber(this.registers.control.pc);
+    const { i32 } = this.#memory;
+    return (i32[this.pcIndex + 1]! >>> 0) * 2 ** 32 + (i32[this.pcIndex]! >>> 0);
   }
 
   set pc(value: number) {
-    this.setNumber(this.registers.control.pc, value);
+    const { i32 } = this.#memory;
+    i32[this.pcIndex] = value | 0;
+    i32[this.pcIndex + 1] = Math.floor(value / 2 ** 32) | 0;
   }
 
   /** Whether the next instruction stands in a delay slot. */

@@ -121,39 +121,44 @@ export class Preemption {
     return getg(this.program.arch, this.memory, thread);
   }
 
-  /** Whether mp is in a state that is safe to preempt. `mp.p` must not be 0. */
-  canPreemptM(mp: number): boolean {
+  /** Whether mp is in a state that is safe to preempt. `pp` and `curg` are its P, which must not be 0, and its goroutine. */
+  canPreemptM(mp: number, pp: number, curg: number): boolean {
     const { runtime } = this;
     return (
       runtime.locks(mp) === 0 &&
       runtime.mallocing(mp) === 0 &&
       runtime.preemptoffLength(mp) === 0 &&
-      runtime.pstatus(runtime.p(mp)) === Prunning &&
-      !(this.rules.curgNotInSyscall && this.#curgInSyscall(mp))
+      runtime.pstatus(pp) === Prunning &&
+      !(this.rules.curgNotInSyscall && this.#isInSyscall(curg))
     );
   }
 
   /** Go 1.26: m.curg == nil also refuses. */
-  #curgInSyscall(mp: number): boolean {
-    const curg = this.runtime.curg(mp);
+  #isInSyscall(curg: number): boolean {
     return curg === 0 || (this.runtime.readgstatus(curg) & ~Gscan) === Gsyscall;
   }
 
-  /** Whether an asynchronous preemption is queued for gp. Checks both the G and the P. */
-  wantAsyncPreempt(gp: number): boolean {
+  /**
+   * Whether an asynchronous preemption is queued for gp. Checks both the G and the P.
+   * @param mp its M, for whom knows it
+   */
+  wantAsyncPreempt(gp: number, mp?: number): boolean {
     const { runtime } = this;
     if ((runtime.readgstatus(gp) & ~Gscan) !== Grunning) return false;
     if (runtime.preempt(gp)) return true;
-    const pp = runtime.p(runtime.m(gp));
+    const pp = runtime.p(mp ?? runtime.m(gp));
     return pp !== 0 && runtime.ppreempt(pp);
   }
 
-  /** Requests preemption of gp as the runtime does (`preemptone`): the flag, the poisoned guard, and the P's flag. */
-  requestPreempt(gp: number): void {
+  /**
+   * Requests preemption of gp as the runtime does (`preemptone`): the flag, the poisoned guard, and the P's flag.
+   * @param known its M, for whom knows it
+   */
+  requestPreempt(gp: number, known?: number): void {
     const { runtime } = this;
     runtime.setPreempt(gp, true);
     runtime.poisonStackguard(gp);
-    const mp = runtime.m(gp);
+    const mp = known ?? runtime.m(gp);
     const pp = mp === 0 ? 0 : runtime.p(mp);
     if (pp !== 0) runtime.setPpreempt(pp, true);
   }
@@ -192,7 +197,7 @@ export class Preemption {
 
       making = 'canPreemptM';
       const pp = mp === 0 ? 0 : runtime.p(mp);
-      const canPreempt = pp !== 0 && this.canPreemptM(mp);
+      const canPreempt = pp !== 0 && this.canPreemptM(mp, pp, curg);
       if (trail.refuses('canPreemptM', canPreempt, this.#describeM, mp, pp)) return true;
 
       making = 'stack';
@@ -237,7 +242,7 @@ export class Preemption {
     if (pp === 0) return 'the M has no P';
     const parts = [`m.locks ${runtime.locks(mp)}`, `mallocing ${runtime.mallocing(mp)}`];
     parts.push(`preemptoff ${JSON.stringify(runtime.preemptoff(mp))}`, `p.status ${pstatusName(runtime.pstatus(pp))}`);
-    if (this.rules.curgNotInSyscall && this.#curgInSyscall(mp)) parts.push('m.curg is in a system call');
+    if (this.rules.curgNotInSyscall && this.#isInSyscall(runtime.curg(mp))) parts.push('m.curg is in a system call');
     return parts.join(', ');
   };
 

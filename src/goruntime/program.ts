@@ -32,6 +32,8 @@ export class GoProgram {
   readonly #notes: readonly string[];
   #offsets: FoundOffsets | undefined;
   #asyncPreempt: number | undefined;
+  /** Where the program's variable of that name is; undefined until it is looked for. */
+  #ownAsyncPreemptStack: { readonly addr: number | undefined } | undefined;
 
   private constructor(
     elf: Elf,
@@ -134,7 +136,8 @@ export class GoProgram {
    * preempted. Without symbols the variable cannot be found, and the answer is yes.
    */
   asyncPreemptStackIsSet(memory: GuestMemory): boolean {
-    const addr = this.elf.symbol('runtime.asyncPreemptStack')?.value;
+    this.#ownAsyncPreemptStack ??= { addr: this.elf.symbol('runtime.asyncPreemptStack')?.value };
+    const { addr } = this.#ownAsyncPreemptStack;
     if (addr === undefined) return true;
     try {
       return memory.readU32(addr) !== 0xffffffff;

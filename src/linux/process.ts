@@ -80,8 +80,10 @@ export class Process {
   readonly #table: CallTable;
   readonly #calls = new Map<string, number>();
   readonly #unknown = new Map<string, number>();
-  /** Instruction count at which each source fired last. */
-  readonly #fired = new Map<InterruptSource, number>();
+  /** Instruction count at which sources fired last, how many did, and the sources, which are the first of these. */
+  #firedAt = -1;
+  #firedCount = 0;
+  readonly #fired: InterruptSource[] = [];
   /** Instruction count at which a breakpoint ended the last run. */
   #stoppedAt = -1;
   /** While stepping: the instruction count up to which nothing happens but what the running thread does. */
@@ -121,7 +123,7 @@ export class Process {
   /** Goes back to a snapshot of this process. */
   restore(snapshot: KernelSnapshot): void {
     this.kernel.restore(snapshot);
-    this.#fired.clear();
+    this.#firedAt = -1;
     this.#stoppedAt = -1;
     this.#quietUntil = 0;
   }
@@ -188,12 +190,14 @@ export class Process {
       let next = Math.min(until, kernel.timers.nextCount(), turn + kernel.sched.slack);
       let fired = false;
       for (const source of interrupts) {
-        const at = source.next(this.#fired.get(source) === now ? now + 1 : now);
+        const at = source.next(this.#hasFired(source, now) ? now + 1 : now);
         if (at > now) {
           next = Math.min(next, at);
           continue;
         }
-        this.#fired.set(source, now);
+        if (this.#firedAt !== now) this.#firedCount = 0;
+        this.#firedAt = now;
+        this.#fired[this.#firedCount++] = source;
         const before = this.#times?.enter('other');
         source.fire(kernel, task);
         if (before !== undefined) this.#times?.enter(before);
@@ -209,6 +213,12 @@ export class Process {
       const stopped = this.#execute(task, Math.max(next - now, 1), Math.max(next - turn, 0), options.onBreakpoint);
       if (stopped !== undefined) return stopped;
     }
+  }
+
+  #hasFired(source: InterruptSource, now: number): boolean {
+    if (this.#firedAt !== now) return false;
+    const at = this.#fired.indexOf(source);
+    return at >= 0 && at < this.#firedCount;
   }
 
   /** Lets the machine run, or for ONE step, and deals with what stopped it. */
