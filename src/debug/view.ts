@@ -6,6 +6,7 @@ import type { Machine } from '../engine/machine.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
 import type { State } from '../engine/state.ts';
 import { type Context, type GuestMemory, GuestReadError, type ThreadView } from '../goruntime/view.ts';
+import { MachineFields } from './fields.ts';
 
 /**
  * Guest memory as the Go model reads and writes it. Each access has a `try` of its own: with a closure for each, an interrupt is decided
@@ -20,6 +21,10 @@ export class MachineMemory implements GuestMemory {
     this.#memory = memory;
     this.pointerSize = arch.pointerSize;
     this.bigEndian = arch.bigEndian;
+  }
+
+  fields(): MachineFields {
+    return new MachineFields(this.#memory, this);
   }
 
   /** What is thrown for an error of the machine's memory. */

@@ -117,8 +117,10 @@ export class Memory {
   /** First address that user programs may not have. */
   readonly limit: number;
   readonly events: PageEvents = { touched: 0, copied: 0, codeWrites: 0 };
+  /** Grows whenever what `translate` said of some page may not hold any more. */
+  changes = 0;
   /** XOR of the address for accesses of 1, 2 and 4 bytes. */
-  readonly #swizzle: number;
+  readonly swizzle: number;
   readonly #table = new Map<number, Int32Array>();
   #lastTop = -1;
   #lastLeaf: Int32Array | undefined;
@@ -150,7 +152,7 @@ export class Memory {
     this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bigEndian = options.bigEndian;
     this.limit = options.limit;
-    this.#swizzle = options.bigEndian ? 7 : 0;
+    this.swizzle = options.bigEndian ? 7 : 0;
     const buffer = this.wasm.buffer;
     this.u8 = new Uint8Array(buffer);
     this.i32 = new Int32Array(buffer);
@@ -347,6 +349,7 @@ export class Memory {
   }
 
   #dropTlb(page: number): void {
+    this.changes++;
     this.#dropEntry(firstEntry(page));
     this.#dropEntry(secondEntry(page));
   }
@@ -360,6 +363,7 @@ export class Memory {
   }
 
   #flushTlbWrites(): void {
+    this.changes++;
     const forget = (at: number): void => {
       this.i32[at + TLB_WRITE / 4] = INVALID_TAG;
       this.i32[at + TLB_WRITE / 4 + 1] = INVALID_TAG;
@@ -544,7 +548,7 @@ export class Memory {
   }
 
   readU8(address: number): number {
-    return this.u8[this.translate(address, 'read') ^ this.#swizzle]!;
+    return this.u8[this.translate(address, 'read') ^ this.swizzle]!;
   }
 
   readU16(address: number): number {
@@ -554,7 +558,7 @@ export class Memory {
   }
 
   readU32(address: number): number {
-    if ((address & 3) === 0) return this.i32[(this.translate(address, 'read') ^ (this.#swizzle & 4)) >>> 2]! >>> 0;
+    if ((address & 3) === 0) return this.i32[(this.translate(address, 'read') ^ (this.swizzle & 4)) >>> 2]! >>> 0;
     const a = this.readU16(address);
     const b = this.readU16(address + 2);
     return (this.bigEndian ? (a << 16) | b : a | (b << 16)) >>> 0;
@@ -576,7 +580,7 @@ export class Memory {
   }
 
   writeU8(address: number, value: number): void {
-    this.u8[this.translate(address, 'write') ^ this.#swizzle] = value;
+    this.u8[this.translate(address, 'write') ^ this.swizzle] = value;
   }
 
   writeU16(address: number, value: number): void {
@@ -586,7 +590,7 @@ export class Memory {
 
   writeU32(address: number, value: number): void {
     if ((address & 3) === 0) {
-      this.i32[(this.translate(address, 'write') ^ (this.#swizzle & 4)) >>> 2] = value;
+      this.i32[(this.translate(address, 'write') ^ (this.swizzle & 4)) >>> 2] = value;
       return;
     }
     this.writeU16(address, this.bigEndian ? value >>> 16 : value);

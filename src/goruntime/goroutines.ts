@@ -3,7 +3,7 @@
 import { Gdead, Gdeadextra, Gidle, Gscan, gstatusName, stackPreempt, stackPreemptLow } from './facts/constants.ts';
 import type { StructOffsets } from './facts/structs.ts';
 import { TableError } from './pcvalue.ts';
-import { type GuestMemory, GuestReadError } from './view.ts';
+import { type Fields, type GuestMemory, GuestReadError, PlainFields } from './view.ts';
 
 /** Where runtime.allgs and allglen are, in programs with symbols. */
 export interface AllgsSymbols {
@@ -26,31 +26,41 @@ function named(error: unknown, doing: 'read' | 'write', field: string, base: num
 export class RuntimeView {
   readonly memory: GuestMemory;
   readonly offsets: StructOffsets;
+  readonly #g: Fields;
+  readonly #m: Fields;
+  readonly #p: Fields;
+  /** What is none of the three. */
+  readonly #others: Fields;
 
   constructor(memory: GuestMemory, offsets: StructOffsets) {
     this.memory = memory;
     this.offsets = offsets;
+    const fields = (): Fields => memory.fields?.() ?? new PlainFields(memory);
+    this.#g = fields();
+    this.#m = fields();
+    this.#p = fields();
+    this.#others = new PlainFields(memory);
   }
 
-  #pointer(field: string, base: number, offset: number): number {
+  #pointer(of: Fields, field: string, base: number, offset: number): number {
     try {
-      return this.memory.readPointer(base + offset);
+      return of.readPointer(base, offset);
     } catch (error) {
       throw named(error, 'read', field, base, offset);
     }
   }
 
-  #word(field: string, base: number, offset: number): number {
+  #word(of: Fields, field: string, base: number, offset: number): number {
     try {
-      return this.memory.readU32(base + offset);
+      return of.readU32(base, offset);
     } catch (error) {
       throw named(error, 'read', field, base, offset);
     }
   }
 
-  #byte(field: string, base: number, offset: number): number {
+  #byte(of: Fields, field: string, base: number, offset: number): number {
     try {
-      return this.memory.readU8(base + offset);
+      return of.readU8(base, offset);
     } catch (error) {
       throw named(error, 'read', field, base, offset);
     }
@@ -64,51 +74,52 @@ export class RuntimeView {
     }
   }
 
-  #putPointer(field: string, base: number, offset: number, value: number): void {
+  #putPointer(of: Fields, field: string, base: number, offset: number, value: number): void {
     try {
-      this.memory.writePointer(base + offset, value);
+      of.writePointer(base, offset, value);
     } catch (error) {
       throw named(error, 'write', field, base, offset);
     }
   }
 
-  #putWord(field: string, base: number, offset: number, value: number): void {
+  #putWord(of: Fields, field: string, base: number, offset: number, value: number): void {
     try {
-      this.memory.writeU32(base + offset, value);
+      of.writeU32(base, offset, value);
     } catch (error) {
       throw named(error, 'write', field, base, offset);
     }
   }
 
-  #putByte(field: string, base: number, offset: number, value: number): void {
+  #putByte(of: Fields, field: string, base: number, offset: number, value: number): void {
     try {
-      this.memory.writeU8(base + offset, value);
+      of.writeU8(base, offset, value);
     } catch (error) {
       throw named(error, 'write', field, base, offset);
     }
   }
 
   stackLo(gp: number): number {
-    return this.#pointer('g.stack.lo', gp, this.offsets.g.stackLo);
+    return this.#pointer(this.#g, 'g.stack.lo', gp, this.offsets.g.stackLo);
   }
 
   stackHi(gp: number): number {
-    return this.#pointer('g.stack.hi', gp, this.offsets.g.stackHi);
+    return this.#pointer(this.#g, 'g.stack.hi', gp, this.offsets.g.stackHi);
   }
 
   /** gp.stackguard0 == stackPreempt, compared exactly. */
   stackguardIsPoisoned(gp: number): boolean {
     const { memory } = this;
     const at = this.offsets.g.stackguard0;
-    if (memory.pointerSize === 4) return this.#word('g.stackguard0', gp, at) === stackPreemptLow;
+    if (memory.pointerSize === 4) return this.#word(this.#g, 'g.stackguard0', gp, at) === stackPreemptLow;
     const [low, high] = memory.bigEndian ? [at + 4, at] : [at, at + 4];
     return (
-      this.#word('g.stackguard0', gp, low) === stackPreemptLow && this.#word('g.stackguard0', gp, high) === 0xffffffff
+      this.#word(this.#g, 'g.stackguard0', gp, low) === stackPreemptLow &&
+      this.#word(this.#g, 'g.stackguard0', gp, high) === 0xffffffff
     );
   }
 
   setStackguard0(gp: number, value: number): void {
-    this.#putPointer('g.stackguard0', gp, this.offsets.g.stackguard0, value);
+    this.#putPointer(this.#g, 'g.stackguard0', gp, this.offsets.g.stackguard0, value);
   }
 
   poisonStackguard(gp: number): void {
@@ -116,16 +127,16 @@ export class RuntimeView {
   }
 
   m(gp: number): number {
-    return this.#pointer('g.m', gp, this.offsets.g.m);
+    return this.#pointer(this.#g, 'g.m', gp, this.offsets.g.m);
   }
 
   /** gp.atomicstatus, the scan bit included (runtime `readgstatus`). */
   readgstatus(gp: number): number {
-    return this.#word('g.atomicstatus', gp, this.offsets.g.atomicstatus);
+    return this.#word(this.#g, 'g.atomicstatus', gp, this.offsets.g.atomicstatus);
   }
 
   setgstatus(gp: number, status: number): void {
-    this.#putWord('g.atomicstatus', gp, this.offsets.g.atomicstatus, status);
+    this.#putWord(this.#g, 'g.atomicstatus', gp, this.offsets.g.atomicstatus, status);
   }
 
   goid(gp: number): number {
@@ -133,75 +144,75 @@ export class RuntimeView {
   }
 
   preempt(gp: number): boolean {
-    return this.#byte('g.preempt', gp, this.offsets.g.preempt) !== 0;
+    return this.#byte(this.#g, 'g.preempt', gp, this.offsets.g.preempt) !== 0;
   }
 
   setPreempt(gp: number, value: boolean): void {
-    this.#putByte('g.preempt', gp, this.offsets.g.preempt, Number(value));
+    this.#putByte(this.#g, 'g.preempt', gp, this.offsets.g.preempt, Number(value));
   }
 
   preemptStop(gp: number): boolean {
-    return this.#byte('g.preemptStop', gp, this.offsets.g.preemptStop) !== 0;
+    return this.#byte(this.#g, 'g.preemptStop', gp, this.offsets.g.preemptStop) !== 0;
   }
 
   setPreemptStop(gp: number, value: boolean): void {
-    this.#putByte('g.preemptStop', gp, this.offsets.g.preemptStop, Number(value));
+    this.#putByte(this.#g, 'g.preemptStop', gp, this.offsets.g.preemptStop, Number(value));
   }
 
   asyncSafePoint(gp: number): boolean {
-    return this.#byte('g.asyncSafePoint', gp, this.offsets.g.asyncSafePoint) !== 0;
+    return this.#byte(this.#g, 'g.asyncSafePoint', gp, this.offsets.g.asyncSafePoint) !== 0;
   }
 
   waitreason(gp: number): number {
-    return this.#byte('g.waitreason', gp, this.offsets.g.waitreason);
+    return this.#byte(this.#g, 'g.waitreason', gp, this.offsets.g.waitreason);
   }
 
   /** gp.secret: the depth of secret mode; 0 in releases that have none. */
   secret(gp: number): number {
     const offset = this.offsets.g.secret;
-    return offset === undefined ? 0 : this.#word('g.secret', gp, offset);
+    return offset === undefined ? 0 : this.#word(this.#g, 'g.secret', gp, offset);
   }
 
   schedSp(gp: number): number {
-    return this.#pointer('g.sched.sp', gp, this.offsets.g.schedSp);
+    return this.#pointer(this.#g, 'g.sched.sp', gp, this.offsets.g.schedSp);
   }
 
   schedPc(gp: number): number {
-    return this.#pointer('g.sched.pc', gp, this.offsets.g.schedPc);
+    return this.#pointer(this.#g, 'g.sched.pc', gp, this.offsets.g.schedPc);
   }
 
   syscallSp(gp: number): number {
-    return this.#pointer('g.syscallsp', gp, this.offsets.g.syscallsp);
+    return this.#pointer(this.#g, 'g.syscallsp', gp, this.offsets.g.syscallsp);
   }
 
   syscallPc(gp: number): number {
-    return this.#pointer('g.syscallpc', gp, this.offsets.g.syscallpc);
+    return this.#pointer(this.#g, 'g.syscallpc', gp, this.offsets.g.syscallpc);
   }
 
   /** PC of the go statement that made the goroutine. */
   gopc(gp: number): number {
-    return this.#pointer('g.gopc', gp, this.offsets.g.gopc);
+    return this.#pointer(this.#g, 'g.gopc', gp, this.offsets.g.gopc);
   }
 
   /** PC of the goroutine's function. */
   startpc(gp: number): number {
-    return this.#pointer('g.startpc', gp, this.offsets.g.startpc);
+    return this.#pointer(this.#g, 'g.startpc', gp, this.offsets.g.startpc);
   }
 
   g0(mp: number): number {
-    return this.#pointer('m.g0', mp, this.offsets.m.g0);
+    return this.#pointer(this.#m, 'm.g0', mp, this.offsets.m.g0);
   }
 
   gsignal(mp: number): number {
-    return this.#pointer('m.gsignal', mp, this.offsets.m.gsignal);
+    return this.#pointer(this.#m, 'm.gsignal', mp, this.offsets.m.gsignal);
   }
 
   curg(mp: number): number {
-    return this.#pointer('m.curg', mp, this.offsets.m.curg);
+    return this.#pointer(this.#m, 'm.curg', mp, this.offsets.m.curg);
   }
 
   p(mp: number): number {
-    return this.#pointer('m.p', mp, this.offsets.m.p);
+    return this.#pointer(this.#m, 'm.p', mp, this.offsets.m.p);
   }
 
   mid(mp: number): number {
@@ -213,22 +224,22 @@ export class RuntimeView {
   }
 
   locks(mp: number): number {
-    return this.#word('m.locks', mp, this.offsets.m.locks) | 0;
+    return this.#word(this.#m, 'm.locks', mp, this.offsets.m.locks) | 0;
   }
 
   mallocing(mp: number): number {
-    return this.#word('m.mallocing', mp, this.offsets.m.mallocing) | 0;
+    return this.#word(this.#m, 'm.mallocing', mp, this.offsets.m.mallocing) | 0;
   }
 
   /** Length of m.preemptoff: the reason not to preempt is empty when this is 0. */
   preemptoffLength(mp: number): number {
-    return this.#pointer('m.preemptoff', mp, this.offsets.m.preemptoff + this.memory.pointerSize);
+    return this.#pointer(this.#m, 'm.preemptoff', mp, this.offsets.m.preemptoff + this.memory.pointerSize);
   }
 
   /** The text of m.preemptoff, for messages; at most 64 bytes of it. */
   preemptoff(mp: number): string {
     const length = Math.min(this.preemptoffLength(mp), 64);
-    const at = this.#pointer('m.preemptoff', mp, this.offsets.m.preemptoff);
+    const at = this.#pointer(this.#m, 'm.preemptoff', mp, this.offsets.m.preemptoff);
     let text = '';
     try {
       for (let i = 0; i < length; i++) text += String.fromCharCode(this.memory.readU8(at + i));
@@ -240,38 +251,38 @@ export class RuntimeView {
   }
 
   preemptGen(mp: number): number {
-    return this.#word('m.preemptGen', mp, this.offsets.m.preemptGen);
+    return this.#word(this.#m, 'm.preemptGen', mp, this.offsets.m.preemptGen);
   }
 
   setPreemptGen(mp: number, value: number): void {
-    this.#putWord('m.preemptGen', mp, this.offsets.m.preemptGen, value >>> 0);
+    this.#putWord(this.#m, 'm.preemptGen', mp, this.offsets.m.preemptGen, value >>> 0);
   }
 
   /** m.signalPending; undefined in Go 1.14.0, which has no such field. */
   signalPending(mp: number): number | undefined {
     const offset = this.offsets.m.signalPending;
-    return offset === undefined ? undefined : this.#word('m.signalPending', mp, offset);
+    return offset === undefined ? undefined : this.#word(this.#m, 'm.signalPending', mp, offset);
   }
 
   setSignalPending(mp: number, value: number): void {
     const offset = this.offsets.m.signalPending;
-    if (offset !== undefined) this.#putWord('m.signalPending', mp, offset, value);
+    if (offset !== undefined) this.#putWord(this.#m, 'm.signalPending', mp, offset, value);
   }
 
   pstatus(pp: number): number {
-    return this.#word('p.status', pp, this.offsets.p.status);
+    return this.#word(this.#p, 'p.status', pp, this.offsets.p.status);
   }
 
   pid(pp: number): number {
-    return this.#word('p.id', pp, this.offsets.p.id) | 0;
+    return this.#word(this.#p, 'p.id', pp, this.offsets.p.id) | 0;
   }
 
   ppreempt(pp: number): boolean {
-    return this.#byte('p.preempt', pp, this.offsets.p.preempt) !== 0;
+    return this.#byte(this.#p, 'p.preempt', pp, this.offsets.p.preempt) !== 0;
   }
 
   setPpreempt(pp: number, value: boolean): void {
-    this.#putByte('p.preempt', pp, this.offsets.p.preempt, Number(value));
+    this.#putByte(this.#p, 'p.preempt', pp, this.offsets.p.preempt, Number(value));
   }
 
   /** The goroutine in one line, for people. */
@@ -305,7 +316,7 @@ export class RuntimeView {
         const curg = this.#tryRead(() => this.curg(at));
         if (curg !== undefined && curg !== 0) gs.add(curg);
         const { alllink } = this.offsets.m;
-        mp = alllink === undefined ? 0 : this.#tryRead(() => this.#pointer('m.alllink', at, alllink));
+        mp = alllink === undefined ? 0 : this.#tryRead(() => this.#pointer(this.#m, 'm.alllink', at, alllink));
       }
     }
     return {
@@ -318,13 +329,13 @@ export class RuntimeView {
   #allgs(addr: number): number[] {
     const { memory } = this;
     const w = memory.pointerSize;
-    const base = this.#pointer('runtime.allgs', addr, 0);
-    const length = this.#pointer('runtime.allgs', addr, w);
-    const capacity = this.#pointer('runtime.allgs', addr, 2 * w);
+    const base = this.#pointer(this.#others, 'runtime.allgs', addr, 0);
+    const length = this.#pointer(this.#others, 'runtime.allgs', addr, w);
+    const capacity = this.#pointer(this.#others, 'runtime.allgs', addr, 2 * w);
     if (length > capacity || length > MAX_GOROUTINES)
       throw new TableError('runtime.allgs', w, `its length is ${length}, its capacity ${capacity}`);
     const gs: number[] = [];
-    for (let i = 0; i < length; i++) gs.push(this.#pointer('the array of runtime.allgs', base, i * w));
+    for (let i = 0; i < length; i++) gs.push(this.#pointer(this.#others, 'the array of runtime.allgs', base, i * w));
     return gs;
   }
 

@@ -44,6 +44,54 @@ export interface GuestMemory {
   writeU32(addr: number, value: number): void;
   /** Stores a pointer-sized word; negative values are stored in two's complement. */
   writePointer(addr: number, value: number): void;
+  /** A short way to the fields of structures of one kind, if there is one. */
+  fields?(): Fields;
+}
+
+/**
+ * A way to the fields of structures, for whom asks for several of the same one, each at an offset of its address. What is read and written,
+ * and what is thrown, is as `GuestMemory` says.
+ */
+export interface Fields {
+  readU8(base: number, offset: number): number;
+  readU32(base: number, offset: number): number;
+  readPointer(base: number, offset: number): number;
+  writeU8(base: number, offset: number, value: number): void;
+  writeU32(base: number, offset: number, value: number): void;
+  writePointer(base: number, offset: number, value: number): void;
+}
+
+/** Fields of a memory that has no shorter way to them. */
+export class PlainFields implements Fields {
+  readonly #memory: GuestMemory;
+
+  constructor(memory: GuestMemory) {
+    this.#memory = memory;
+  }
+
+  readU8(base: number, offset: number): number {
+    return this.#memory.readU8(base + offset);
+  }
+
+  readU32(base: number, offset: number): number {
+    return this.#memory.readU32(base + offset);
+  }
+
+  readPointer(base: number, offset: number): number {
+    return this.#memory.readPointer(base + offset);
+  }
+
+  writeU8(base: number, offset: number, value: number): void {
+    this.#memory.writeU8(base + offset, value);
+  }
+
+  writeU32(base: number, offset: number, value: number): void {
+    this.#memory.writeU32(base + offset, value);
+  }
+
+  writePointer(base: number, offset: number, value: number): void {
+    this.#memory.writePointer(base + offset, value);
+  }
 }
 
 /** The registers of a stopped thread that the Go model looks at. */
