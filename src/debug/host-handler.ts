@@ -108,13 +108,15 @@ export class HostHandler {
    */
   interrupt(tid: number): Verdict | undefined {
     const thread = this.#thread;
-    const { pc, sp, lr, inSlot } = thread;
+    const { pc, sp } = thread;
     const gp = this.#getg();
     const past = this.#past(gp);
     if (this.#hasNotMoved(past, pc, sp, this.#machine.instructions)) return undefined;
 
+    const { listener } = this;
+    const presented = listener === undefined ? undefined : { pc, sp, lr: thread.lr, inSlot: thread.inSlot };
     const requested = this.#request(past, pc, sp, true);
-    const verdict = this.preemption.doSigPreempt(gp, thread, this.listener !== undefined);
+    const verdict = this.preemption.doSigPreempt(gp, thread, listener !== undefined);
     thread.exceptionReturn();
     this.#remember(past, pc, sp, verdict);
     this.counts.delivered++;
@@ -124,9 +126,9 @@ export class HostHandler {
     } else if (verdict.check !== undefined) {
       this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
     }
-    if (this.listener !== undefined) {
+    if (listener !== undefined && presented !== undefined) {
       const at = this.#machine.instructions;
-      this.listener({ at, tid, goid: this.#goid(gp), pc, sp, lr, inSlot, requested, verdict });
+      listener({ at, tid, goid: this.#goid(gp), ...presented, requested, verdict });
     }
     return verdict;
   }

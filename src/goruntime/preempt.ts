@@ -79,6 +79,8 @@ export class Preemption {
   readonly asyncpreemptoff: boolean;
   readonly safePoints: SafePoints;
   readonly #checkSecret: boolean;
+  /** Whether the check of that name is switched off. */
+  readonly #wantedAlways: boolean;
   #runtime: RuntimeView | undefined;
   #asyncPreemptStack: number | undefined;
 
@@ -87,6 +89,7 @@ export class Preemption {
     this.memory = memory;
     this.rules = options.rules ?? program.rules;
     this.without = options.without ?? new Set();
+    this.#wantedAlways = this.without.has('want');
     this.asyncpreemptoff = options.asyncpreemptoff ?? false;
     this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
     this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
@@ -259,7 +262,7 @@ export class Preemption {
       trail.refuses('want', false, () => OFF);
       return new LiveRefusal(trail, 'want');
     }
-    if (this.without.has('want') || this.#wants(gp)) {
+    if (this.#wantedAlways || this.#wants(gp)) {
       verdict = this.isAsyncSafePoint(gp, context.pc, context.sp, context.lr, explain);
       if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);
     } else {

@@ -74,7 +74,8 @@ export class Exits {
   }
 
   watched(number: number): WatchedExit | undefined {
-    return this.#watched.get(number);
+    // Mostly nobody watches, and this is asked for at every exit.
+    return this.#watched.size === 0 ? undefined : this.#watched.get(number);
   }
 
   clear(): void {

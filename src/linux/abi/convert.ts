@@ -26,7 +26,10 @@ export class ArgumentBits {
 
   /** The values of the arguments by their types (see ArgType). */
   values(types: readonly ArgType[], word: WordSize): number[] {
-    return types.map((type, i) => convert(type, this.#low[i]!, this.#high[i]!, word));
+    const values: number[] = [];
+    // No closure, here where every call comes by.
+    for (let i = 0; i < types.length; i++) values.push(convert(types[i]!, this.#low[i]!, this.#high[i]!, word));
+    return values;
   }
 }
 
