@@ -62,9 +62,18 @@ export interface CallStats {
   readonly unknown: ReadonlyMap<string, number>;
 }
 
-const count = (map: Map<string, number>, key: string): void => {
-  map.set(key, (map.get(key) ?? 0) + 1);
+interface Count {
+  times: number;
+}
+
+const count = (map: Map<string, Count>, key: string): void => {
+  const known = map.get(key);
+  if (known === undefined) map.set(key, { times: 1 });
+  else known.times++;
 };
+
+const counted = (map: ReadonlyMap<string, Count>): ReadonlyMap<string, number> =>
+  new Map([...map].map(([key, { times }]) => [key, times]));
 
 /** A budget of one instruction for the evaluator, compiled code or not. */
 const ONE = 1;
@@ -78,8 +87,8 @@ export class Process {
   strace: ((line: string) => void) | undefined;
   readonly #times: HostTimes | undefined;
   readonly #table: CallTable;
-  readonly #calls = new Map<string, number>();
-  readonly #unknown = new Map<string, number>();
+  readonly #calls = new Map<string, Count>();
+  readonly #unknown = new Map<string, Count>();
   /** Instruction count at which sources fired last, how many did, and the sources, which are the first of these. */
   #firedAt = -1;
   #firedCount = 0;
@@ -112,7 +121,7 @@ export class Process {
   }
 
   get stats(): CallStats {
-    return { calls: this.#calls, unknown: this.#unknown };
+    return { calls: counted(this.#calls), unknown: counted(this.#unknown) };
   }
 
   /** Remembers the whole process. */
