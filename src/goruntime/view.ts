@@ -49,8 +49,8 @@ export interface GuestMemory {
 }
 
 /**
- * A way to the fields of structures, for whom asks for several of the same one, each at an offset of its address. What is read and written,
- * and what is thrown, is as `GuestMemory` says.
+ * A way to the fields of structures, for whom asks for several of the same one, each at an offset, not negative, of its address. What is
+ * read and written, and what is thrown, is as `GuestMemory` says.
  */
 export interface Fields {
   readU8(base: number, offset: number): number;
