@@ -1,4 +1,5 @@
 // Fields of structures: they are what the memory itself says, wherever the structure is and whatever has become of its page since.
+
 import { beforeEach, describe, expect, test } from 'vitest';
 import { archOf } from '../../src/arch/arch.ts';
 import type { MachineFields } from '../../src/debug/fields.ts';
@@ -7,9 +8,14 @@ import { Memory, PROT_READ, PROT_WRITE } from '../../src/engine/memory.ts';
 import { GuestReadError } from '../../src/goruntime/view.ts';
 
 const RW = PROT_READ | PROT_WRITE;
-const BASE = 0xc0_0000_1000;
 
-describe.each(['amd64', 'mips64', 'mips64le'] as const)('%s', (goarch) => {
+describe.each([
+  ['amd64', 0xc0_0000_1000, 0xc1_8765_4320],
+  ['mips', 0x40_1000, 0x8765_4320],
+  ['mipsle', 0x40_1000, 0x8765_4320],
+  ['mips64', 0xc0_0000_1000, 0xc1_8765_4320],
+  ['mips64le', 0xc0_0000_1000, 0xc1_8765_4320],
+] as const)('%s', (goarch, BASE, POINTER) => {
   let memory: Memory;
   let plain: MachineMemory;
   let fields: MachineFields;
@@ -31,12 +37,15 @@ describe.each(['amd64', 'mips64', 'mips64le'] as const)('%s', (goarch) => {
     ['not aligned', BASE + 3],
   ])('%s', (_, base) => {
     for (const offset of [0, 8, 16, 24]) {
-      plain.writePointer(base + offset, 0xc1_8765_4320 + offset);
+      plain.writePointer(base + offset, POINTER + offset);
       expect(fields.readPointer(base, offset)).toBe(plain.readPointer(base + offset));
       expect(fields.readU32(base, offset + 4)).toBe(plain.readU32(base + offset + 4));
       for (let i = 0; i < 8; i++) expect(fields.readU8(base, offset + i)).toBe(plain.readU8(base + offset + i));
       fields.writePointer(base, offset, -1314);
-      expect(plain.readU64(base + offset)).toBe(BigInt.asUintN(64, -1314n));
+      for (let i = 0; i < plain.pointerSize; i++) {
+        const byte = plain.bigEndian ? plain.pointerSize - 1 - i : i;
+        expect(plain.readU8(base + offset + i)).toBe(Number((-1314n >> BigInt(8 * byte)) & 0xffn));
+      }
       fields.writeU32(base, offset, 0x8123_4567);
       expect(plain.readU32(base + offset)).toBe(0x8123_4567);
       fields.writeU8(base, offset + 5, 0x9a);
@@ -45,8 +54,8 @@ describe.each(['amd64', 'mips64', 'mips64le'] as const)('%s', (goarch) => {
   });
 
   test('an offset that is not aligned', () => {
-    plain.writePointer(BASE + 4, 0x12_3456_789a);
-    expect(fields.readPointer(BASE, 4)).toBe(0x12_3456_789a);
+    plain.writePointer(BASE + 4, POINTER);
+    expect(fields.readPointer(BASE, 4)).toBe(POINTER);
     expect(fields.readU32(BASE, 2)).toBe(plain.readU32(BASE + 2));
   });
 

@@ -1,4 +1,5 @@
 // Places and what is known of them, against a map by name.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Places } from '../../src/debug/places.ts';
