@@ -126,6 +126,8 @@ export const execCommand = (output: Output, done: (status: number) => void): Com
         '\n\nWhat `go test` builds is mostly run once: compiled code is kept from the second run of a program on.',
     );
 
+const NEWLINE = 0x0a;
+
 /** Reads from the host's stdin when the guest asks. Null at the end of the file. */
 function readStdin(length: number): Uint8Array | null {
   const bytes = new Uint8Array(length);
@@ -153,6 +155,12 @@ async function execute(
   const program = openProgram(path);
   // Found out now, not after an hour's run.
   for (const file of [options.stats, options.profile]) if (file !== undefined && file !== '-') appendable(file);
+  /** Whether what the program has written ends with a line, so that nothing of it is lost where that line is written over. */
+  let lineEnds = true;
+  const guest = (stream: 1 | 2) => (chunk: Uint8Array) => {
+    lineEnds = chunk.at(-1) === NEWLINE;
+    output.guest(stream, chunk);
+  };
   const session = userErrors(path, () =>
     Session.open(program, {
       path,
@@ -173,8 +181,8 @@ async function execute(
       ...(options.maxInstructions === undefined ? {} : { maxInstructions: options.maxInstructions }),
       ...(options.strace === true ? { strace: (line: string) => output.err(`${line}\n`) } : {}),
       stdin: readStdin,
-      stdout: (chunk) => output.guest(1, chunk),
-      stderr: (chunk) => output.guest(2, chunk),
+      stdout: guest(1),
+      stderr: guest(2),
     }),
   );
   const end = userErrors(path, () => session.run());
@@ -192,7 +200,12 @@ async function execute(
   if (stats !== undefined) userErrors(path, () => writeStats(stats, session.stats(end, progress.seconds), output));
   const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
-  if (preset.keeps(program)) userErrors(path, () => session.keepCode());
+  if (preset.keeps(program)) {
+    const keeping = new Progress(output);
+    const say = (): string => 'safepoint: compiling for the next run of the program (SAFEPOINT_CACHE=off does without)';
+    userErrors(path, () => session.keepCode(() => lineEnds && keeping.tick(say)));
+    keeping.end();
+  }
   // Where the program's handler and our model differ, that is the result, whatever the program made of it.
   return differences.length > 0 ? EXIT_CHECK_FAILED : end.status;
 }

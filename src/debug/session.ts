@@ -353,9 +353,12 @@ export class Session {
     this.process.kernel.drop(snapshot.kernel);
   }
 
-  /** Gives `codeStore` what was compiled, and compiles the rest of what was executed, so that the next run begins with all of it. */
-  keepCode(): void {
-    this.machine.keepCode();
+  /**
+   * Gives `codeStore` what was compiled, and compiles the rest of what was executed, so that the next run begins with all of it.
+   * @param working is called each time when some of that is done, which takes a few tens of milliseconds; never where there is nothing to do
+   */
+  keepCode(working?: () => void): void {
+    this.machine.keepCode(working);
   }
 
   /** A pprof file of the instructions executed so far; undefined where they were not counted. `path` is the program's, on the host. */

@@ -58,8 +58,8 @@ export interface Compiler {
   arrived(pc: number, block: CodeBlock): boolean;
   /** Drops what was compiled from a page. */
   invalidate(page: number): void;
-  /** The run is over: lets what was compiled be found again by the next one. */
-  keep(): void;
+  /** The run is over: lets what was compiled be found again by the next one. `working` is called each time when some of that is done. */
+  keep(working?: () => void): void;
 }
 
 /** What a compiler works on. */

@@ -128,9 +128,12 @@ export class Machine implements Watched {
     this.#compiler?.settle();
   }
 
-  /** The run is over: lets what was compiled be found again by the next one, where it is kept. */
-  keepCode(): void {
-    this.#compiler?.keep();
+  /**
+   * The run is over: lets what was compiled be found again by the next one, where it is kept.
+   * @param working is called each time when some of the work that this makes is done
+   */
+  keepCode(working?: () => void): void {
+    this.#compiler?.keep(working);
   }
 
   /** Executes one instruction, in the evaluator whatever has been compiled. */

@@ -102,6 +102,8 @@ class JitCompiler implements Compiler {
   /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
   readonly #began = hostMilliseconds();
+  /** Who wants to know, while code is made to be kept, that some of it has been. */
+  #working: (() => void) | undefined;
 
   constructor(parts: CompilerParts, options: CompilerOptions) {
     this.#parts = parts;
@@ -363,7 +365,16 @@ class JitCompiler implements Compiler {
     this.#news = true;
   }
 
-  keep(): void {
+  keep(working?: () => void): void {
+    this.#working = working;
+    try {
+      this.#keep();
+    } finally {
+      this.#working = undefined;
+    }
+  }
+
+  #keep(): void {
     const store = this.#store;
     const { variant } = this.#watch;
     if (store === undefined || variant === undefined) return;
@@ -380,7 +391,7 @@ class JitCompiler implements Compiler {
     const inUse = this.#entries.slots().add(this.#settler);
     for (const slot of this.#bridges.slots()) inUse.add(slot);
     if (this.#news) this.#modules.pack(inUse, packInstructions);
-    if (this.#modules.optimise(inUse, until(nativeShare))) this.#news = true;
+    if (this.#modules.optimise(inUse, until(nativeShare), this.#working)) this.#news = true;
     if (!this.#news) return;
     store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
     this.#news = false;
@@ -606,6 +617,7 @@ class JitCompiler implements Compiler {
     if (plans.length === 0) return true;
     try {
       this.#makeModule(plans);
+      this.#working?.();
       return true;
     } catch (error) {
       if (!(error instanceof CacheFull)) throw error;

@@ -200,9 +200,10 @@ export class Modules {
 
   /**
    * Has the host optimise those of them that are in use and that this run made or wanted, `until` it is so late.
+   * @param working is called after each
    * @returns whether it did any
    */
-  optimise(inUse: ReadonlySet<number>, until: number): boolean {
+  optimise(inUse: ReadonlySet<number>, until: number, working?: () => void): boolean {
     const native = this.#store?.native;
     if (native === undefined) return false;
     let news = false;
@@ -214,6 +215,7 @@ export class Modules {
       const { bytes, slots, instructions } = held.module;
       held.module = { bytes, slots, instructions, native: optimised, optimised: true };
       news = true;
+      working?.();
     }
     return news;
   }

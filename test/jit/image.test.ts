@@ -40,7 +40,7 @@ function run(
   bytes: Uint8Array,
   store: CodeStore,
   policy = {},
-): { readonly instructions: number; readonly stats: CompilerStats; readonly decoded: number } {
+): { readonly instructions: number; readonly stats: CompilerStats; readonly decoded: number; readonly worked: number } {
   let stats: CompilerStats | undefined;
   const onStats = (s: CompilerStats): void => {
     stats = s;
@@ -50,8 +50,9 @@ function run(
   const decoded = [...process.machine.code.blocks()].flatMap((block) =>
     block.instructions.filter((i) => i !== undefined),
   );
-  process.machine.keepCode();
-  return { instructions: process.machine.instructions, stats: stats!, decoded: decoded.length };
+  let worked = 0;
+  process.machine.keepCode(() => worked++);
+  return { instructions: process.machine.instructions, stats: stats!, decoded: decoded.length, worked };
 }
 
 describe.each(GOARCHES)('%s', (goarch) => {
@@ -73,6 +74,9 @@ describe.each(GOARCHES)('%s', (goarch) => {
     const runs = [1, 2, 3, 4, 5].map(() => run(bytes, store, LATE));
     expect(runs[2]!.stats.restored).toBeGreaterThan(runs[1]!.stats.restored);
     expect(runs[4]!.stats).toMatchObject({ instructions: 0, flushes: 0 });
+    // Whoever waits for the end of a run is told of the work that it makes.
+    expect(runs[0]!.worked).toBeGreaterThan(0);
+    expect(runs[4]!.worked).toBe(0);
     expect(new Set(runs.map(({ instructions }) => instructions)).size).toBe(1);
     // Calls of the kernel and of places in the middle of functions are compiled too.
     expect(runs.map(({ decoded }) => decoded)).toEqual([expect.any(Number), expect.any(Number), 0, 0, 0]);
