@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { GOARCHES, type Goarch } from '../../src/index.ts';
 import { esbuildJobs, FIXTURE_JOBS, fixtureJobs, type Job } from '../bench/jobs.ts';
-import { type Basis, type Measured, meanRatio, measure, type Parties, ratio } from '../bench/measure.ts';
+import { type Basis, type Measured, meanRatio, measure, type Parties, RUNS_BEFORE, ratio } from '../bench/measure.ts';
 import { others, ours } from '../bench/runners.ts';
 import { examples, jsonOption, wholeNumber } from '../options.ts';
 import { EXIT_CHECK_FAILED, EXIT_FINE, type Output, Progress, table, UserError } from '../output.ts';
@@ -95,8 +95,9 @@ export function benchCommand(
     )
     .addHelpText(
       'after',
-      '\nRatios are their time by ours: above 1 we are faster. `first` is our first run, which finds no compiled code;' +
-        '\nlater ones begin with what it kept. Each process gets the environment of its job and nothing of yours.' +
+      '\nRatios are their time by ours: above 1 we are faster. `first` is our first run, which finds no compiled code; three' +
+        '\nmore, which are not counted, compile what is left, and the rounds begin with what they kept. Each process gets the' +
+        '\nenvironment of its job and nothing of yours.' +
         '\nThe exit status is 1 where an answer is wrong.',
     )
     .action((path: string | undefined, args: readonly string[], options: Options) => {
@@ -228,7 +229,7 @@ function execute(
   } else {
     const what = basis === 'cpu' ? 'CPU seconds' : 'seconds';
     output.out(
-      `Node ${process.version}; ${qemu ?? 'no QEMU'}; ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}, ${what} of whole processes\n\n`,
+      `Node ${process.version}; ${qemu ?? 'no QEMU'}; ${rounds === 1 ? 'one round' : `medians of ${rounds} rounds`}, ${what} of whole processes; ours after ${RUNS_BEFORE} runs\n\n`,
     );
     const headings = options.with === undefined ? HEADINGS : [...HEADINGS, options.with];
     output.out(table([headings, ...measured.map((m) => row(m, basis, options.with !== undefined))]));
