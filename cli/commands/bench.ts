@@ -95,9 +95,9 @@ export function benchCommand(
     )
     .addHelpText(
       'after',
-      '\nRatios are their time by ours: above 1 we are faster. `first` is our first run, which finds no compiled code; three' +
-        '\nmore, which are not counted, compile what is left, and the rounds begin with what they kept. Each process gets the' +
-        '\nenvironment of its job and nothing of yours.' +
+      '\nRatios are their time by ours: above 1 we are faster. `first` is our first run, which finds no compiled code;' +
+        `\n${RUNS_BEFORE - 1} more, which are not counted, compile what is left, and the rounds begin with what they kept. Each process` +
+        '\ngets the environment of its job and nothing of yours.' +
         '\nThe exit status is 1 where an answer is wrong.',
     )
     .action((path: string | undefined, args: readonly string[], options: Options) => {

@@ -155,7 +155,7 @@ async function execute(
   const program = openProgram(path);
   // Found out now, not after an hour's run.
   for (const file of [options.stats, options.profile]) if (file !== undefined && file !== '-') appendable(file);
-  /** Whether what the program has written ends with a line, so that nothing of it is lost where that line is written over. */
+  /** Whether the program's last line is finished: what we say on the terminal would wipe it out otherwise. */
   let lineEnds = true;
   const guest = (stream: 1 | 2) => (chunk: Uint8Array) => {
     lineEnds = chunk.at(-1) === NEWLINE;
@@ -200,7 +200,7 @@ async function execute(
   if (stats !== undefined) userErrors(path, () => writeStats(stats, session.stats(end, progress.seconds), output));
   const profile = await session.profile(path);
   if (profile !== undefined) write(options.profile!, profile);
-  if (preset.keeps(program)) {
+  if (userErrors(path, () => preset.keeps(program))) {
     const keeping = new Progress(output);
     const say = (): string => 'safepoint: compiling for the next run of the program (SAFEPOINT_CACHE=off does without)';
     userErrors(path, () => session.keepCode(() => lineEnds && keeping.tick(say)));

@@ -355,7 +355,7 @@ export class Session {
 
   /**
    * Gives `codeStore` what was compiled, and compiles the rest of what was executed, so that the next run begins with all of it.
-   * @param working is called each time when some of that is done, which takes a few tens of milliseconds; never where there is nothing to do
+   * @param working is called each time when some of that is done; never where there is nothing to do
    */
   keepCode(working?: () => void): void {
     this.machine.keepCode(working);

@@ -47,15 +47,7 @@ export function writeTimespec(
   ns: bigint | number,
 ): void {
   if (typeof ns === 'number' && form === 'long') {
-    // Two words, and by far the most frequent call of Go's scheduler.
-    const sec = Math.floor(ns / NS);
-    if (word === 8) {
-      memory.writeAddress(address, sec);
-      memory.writeAddress(address + 8, ns % NS);
-    } else {
-      memory.writeU32(address, sec);
-      memory.writeU32(address + 4, ns % NS);
-    }
+    TIMESPEC.write(memory, word, address, { sec: Math.floor(ns / NS), nsec: ns % NS });
     return;
   }
   const exact = BigInt(ns);
