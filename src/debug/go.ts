@@ -97,6 +97,8 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
   const source: InterruptSource = {
     next: (now) => timer.next(now),
     fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),
+    // The program's own handler needs a signal.
+    quiet: guest === undefined,
   };
   return {
     interrupts: [source],

@@ -67,7 +67,7 @@ export class CompilerWatch {
         watch: (watched) => compiler.watch(watched),
         takeTold: () => compiler.takeTold(),
         settle: () => compiler.settle(),
-        keep: () => compiler.keep(),
+        keep: (working) => compiler.keep(working),
       };
     };
   }

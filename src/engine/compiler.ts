@@ -39,6 +39,9 @@ export interface Watched {
   readonly counter: Counter | undefined;
 }
 
+/** Why compiled code was left, but for the evaluator to go on: a system call was the last instruction, or a breakpoint stands at PC. */
+export type Left = 'syscall' | 'breakpoint';
+
 export interface Compiler {
   /** From now on compiled code does this. Returns whether it can; if not, it must not be run. */
   watch(watched: Watched): boolean;
@@ -48,10 +51,10 @@ export interface Compiler {
   settle(): void;
   /**
    * Runs compiled code from PC for at most REMAINING instructions, as far as it goes; nothing when there is none for PC. Among the
-   * last `window` of them it stops before switch points. Afterwards the state is exact; either the last instruction was a system call,
-   * and true is returned, or the one at PC is the evaluator's.
+   * last `window` of them it stops before switch points. Afterwards the state is exact, and the instruction at PC is the evaluator's
+   * where nothing is returned.
    */
-  run(window: number): boolean;
+  run(window: number): Left | undefined;
   /** A block of code is there, whose heat is to say what of it is compiled. */
   met(block: CodeBlock): void;
   /** The evaluator has arrived at `pc` by a branch, for the time that `block.heat` says; whether compiled code is there now. */

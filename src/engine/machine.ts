@@ -98,17 +98,22 @@ export class Machine implements Watched {
   /**
    * Executes at most `budget` instructions. With a window it also ends when no more than `window` of them are left and the next
    * instruction is a switch point, even if that is the first one.
+   * @param more asked when they are executed: how many may follow at once, without a window; 0 for none
    */
-  run(budget: number, window = 0): Stop {
+  run(budget: number, window = 0, more?: () => number): Stop {
     let left = budget;
+    let ahead = window;
     while (left > 0) {
       const stretch = Math.min(left, STRETCH);
       this.#stretchEnd = this.instructions + stretch;
       this.memory.i32[REMAINING_WORD] = stretch;
-      this.#window = Math.max(window - (left - stretch), 0);
+      this.#window = Math.max(ahead - (left - stretch), 0);
       const stop = this.#stretch();
       if (stop !== 'budget' || this.memory.i32[REMAINING_WORD]! > 0) return stop;
       left -= stretch;
+      if (left > 0 || more === undefined) continue;
+      left = more();
+      ahead = 0;
     }
     return 'budget';
   }
@@ -150,7 +155,13 @@ export class Machine implements Watched {
     if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      if (i32[this.state.slotIndex] === 0 && compiler.run(this.#window)) return 'syscall';
+      // The evaluator is who passes a breakpoint.
+      const passes = this.#passBreakpoint && this.breakpoints !== undefined;
+      if (i32[this.state.slotIndex] === 0 && !passes) {
+        const left = compiler.run(this.#window);
+        // A region may have left an address out since code for it was made.
+        if (left === 'syscall' || (left === 'breakpoint' && this.breakpoints?.has(this.state.pc) === true)) return left;
+      }
       if (i32[REMAINING_WORD]! <= 0 || this.#endsEarly) return 'budget';
       const stop = this.#evaluate(compiler);
       if (stop !== 'compiled') return stop;

@@ -220,6 +220,21 @@ export function findBlocks(
   return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes, complete: found.size < rules.most };
 }
 
+/** The same, each instruction a block of its own. */
+export function split(block: Block): Block[] {
+  const { items, flow } = block;
+  if (items.length < 2) return [block];
+  return items.map((item, i) => {
+    const next = items[i + 1];
+    return {
+      pc: item.pc,
+      items: [item],
+      flow: next === undefined ? flow : { kind: 'fall', next: next.pc },
+      count: item.slot === undefined ? 1 : 2,
+    };
+  });
+}
+
 /** @param ends whether another block begins at an address, here or elsewhere */
 function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, ends: (pc: number) => boolean): Block {
   const items: Item[] = [];

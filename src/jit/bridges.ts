@@ -2,20 +2,35 @@
 //
 // They begin where the evaluator took over in the middle of what is compiled: where a thread was left at the end of its quantum, where a
 // signal's handler returns to, places in runtime.duffzero that are called. And where a unit found its budget too small for the block that
-// comes next: such a bridge is exact, which takes more code. It asks before each instruction, and stops where the budget ends.
+// comes next: such a bridge is exact, which takes more code. It asks before each instruction, stops where the budget ends, and can be entered
+// at each, so that what is interrupted there goes on by the same bridge.
 
-/** The addresses that exact bridges begin at, and the slots that they are in. */
+/** The addresses that exact bridges can be entered at, and the place of each. */
 export interface BridgeImage {
   readonly bridgePcs: Float64Array;
-  readonly bridgeSlots: Int32Array;
+  readonly bridgePlaces: Int32Array;
 }
+
+/** A place in a bridge as one number: its slot, and the number of an entry. */
+const NUMBER_BITS = 8;
+export const placeIn = (slot: number, number: number): number => (slot << NUMBER_BITS) | number;
+export const slotOf = (place: number): number => place >>> NUMBER_BITS;
+export const numberOf = (place: number): number => place & ((1 << NUMBER_BITS) - 1);
+
+/** How many of those that were asked for last are found by a number from the address: a look into a map is several times as dear. */
+const LATEST = 4096;
+const latestOf = (pc: number): number => (pc ^ (pc >>> 12)) & (LATEST - 1);
+/** Equal to no address. */
+const NOWHERE = Number.NaN;
 
 /** More addresses are not remembered as wanted. */
 const MOST_WANTED = 100_000;
 
 export class Bridges {
-  /** Of those that are exact; the others are entries and nothing else. */
-  readonly #slots = new Map<number, number>();
+  /** Of those that are exact, by address; the others are entries and nothing else. */
+  readonly #places = new Map<number, number>();
+  readonly #latestPcs = new Float64Array(LATEST).fill(NOWHERE);
+  readonly #latestPlaces = new Int32Array(LATEST);
   /** Where a budget was too small, and there is none that is exact. */
   readonly #exhausted = new Set<number>();
   /** Where there is none yet, and the evaluator took over instead: how often. */
@@ -29,9 +44,15 @@ export class Bridges {
     this.#threshold = threshold;
   }
 
-  /** The slot of the exact bridge from `pc`; negative where there is none. */
-  slot(pc: number): number {
-    return this.#slots.get(pc) ?? -1;
+  /** The place in an exact bridge that stands for `pc`; negative where there is none. */
+  place(pc: number): number {
+    const at = latestOf(pc);
+    if (this.#latestPcs[at] === pc) return this.#latestPlaces[at]!;
+    const place = this.#places.get(pc);
+    if (place === undefined) return -1;
+    this.#latestPcs[at] = pc;
+    this.#latestPlaces[at] = place;
+    return place;
   }
 
   /** The evaluator takes over at `pc`; with `exhausted`, because the budget is too small for what comes next. */
@@ -69,30 +90,32 @@ export class Bridges {
   }
 
   /** There is one that is exact. */
-  add(pc: number, slot: number): void {
-    this.#slots.set(pc, slot);
+  add(pc: number, place: number): void {
+    this.#places.set(pc, place);
+    this.#latestPcs[latestOf(pc)] = NOWHERE;
     this.#exhausted.delete(pc);
   }
 
   /** The slots that they are in. */
-  slots(): Iterable<number> {
-    return this.#slots.values();
+  slots(): Set<number> {
+    return new Set([...this.#places.values()].map(slotOf));
   }
 
   all(): BridgeImage {
     return {
-      bridgePcs: Float64Array.from(this.#slots.keys()),
-      bridgeSlots: Int32Array.from(this.#slots.values()),
+      bridgePcs: Float64Array.from(this.#places.keys()),
+      bridgePlaces: Int32Array.from(this.#places.values()),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
-  adopt({ bridgePcs, bridgeSlots }: BridgeImage): void {
-    for (const [i, pc] of bridgePcs.entries()) this.#slots.set(pc, bridgeSlots[i]!);
+  adopt({ bridgePcs, bridgePlaces }: BridgeImage): void {
+    for (const [i, pc] of bridgePcs.entries()) this.#places.set(pc, bridgePlaces[i]!);
   }
 
   clear(): void {
-    this.#slots.clear();
+    this.#places.clear();
+    this.#latestPcs.fill(NOWHERE);
     this.#exhausted.clear();
     this.#wanted.clear();
     this.#pressing = [];

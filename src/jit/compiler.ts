@@ -1,13 +1,13 @@
 // The compiler as the machine sees it: what to compile when, where compiled code is found, and how it is left behind when code changes.
 
 import { crc32 } from 'node:zlib';
-import type { Compiler, CompilerParts, MakeCompiler, Watched } from '../engine/compiler.ts';
+import type { Compiler, CompilerParts, Left, MakeCompiler, Watched } from '../engine/compiler.ts';
 import type { CodeBlock } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import type { Block, Extent } from './blocks.ts';
-import { Bridges } from './bridges.ts';
+import { Bridges, numberOf, placeIn, slotOf } from './bridges.ts';
 import { Coverage } from './coverage.ts';
 import { Entries, START_ENTRY } from './entries.ts';
 import { EXIT, type ExitKind, Exits } from './exits.ts';
@@ -197,9 +197,9 @@ class JitCompiler implements Compiler {
     flags.settleWith(there ? this.#hostSide().flags : undefined);
   }
 
-  run(window: number): boolean {
+  run(window: number): Left | undefined {
     const host = this.#host;
-    if (host === undefined) return false;
+    if (host === undefined) return undefined;
     const { memory, state, now } = this.#parts;
     if (this.#damaged) this.#dropDamaged();
     if (this.#parts.flags.followed >= this.#policy.settles) this.#makeSettler();
@@ -214,24 +214,16 @@ class JitCompiler implements Compiler {
     let exhausted = false;
     for (;;) {
       const remaining = i32[remainingWord]!;
-      if (remaining <= 0) return false;
+      if (remaining <= 0) return undefined;
       const { pc } = state;
-      let slot = exhausted ? this.#bridges.slot(pc) : -1;
-      let number = START_ENTRY;
-      if (slot >= 0) {
-        if (!this.#awake(slot)) {
-          this.#dropDamaged();
-          return false;
-        }
-      } else {
-        const at = exhausted ? -1 : this.#linked(pc);
-        if (at < 0) {
-          this.#bridges.want(pc, exhausted);
-          return false;
-        }
-        slot = i32[at]!;
-        number = i32[at + 1]!;
+      const at = exhausted ? -1 : this.#linked(pc);
+      const place = at < 0 ? this.#bridge(pc) : -1;
+      if (at < 0 && place < 0) {
+        this.#bridges.want(pc, exhausted);
+        return undefined;
       }
+      const slot = at < 0 ? slotOf(place) : i32[at]!;
+      const number = at < 0 ? numberOf(place) : i32[at + 1]!;
       const slice = Math.min(remaining, this.#policy.slice);
       const end = now() + slice;
       i32[endWord] = end | 0;
@@ -255,19 +247,14 @@ class JitCompiler implements Compiler {
         if (block !== undefined) this.#watch.leftAfter(block, block.count - undone);
       }
       i32[remainingWord] = remaining - (slice - left);
-      if (kind === EXIT.syscall) return true;
+      if (kind === EXIT.syscall) return 'syscall';
+      if (kind === EXIT.breakpoint) return 'breakpoint';
       if (kind === EXIT.switchPoint) this.#parts.code.knowSwitchPoint(state.pc);
       // A bridge is never exhausted before it has executed something.
       exhausted = kind === EXIT.budget && slice === remaining;
-      if (left === slice && !exhausted) return false;
+      if (left === slice && !exhausted) return undefined;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (exit === 0 && !this.#entries.has(state.pc)) {
-        this.#arriveFromCompiled(state.pc);
-        if (!this.#entries.has(state.pc)) {
-          this.#bridges.want(state.pc, false);
-          return false;
-        }
-      }
+      if (exit === 0 && !this.#entries.has(state.pc)) this.#arriveFromCompiled(state.pc);
     }
   }
 
@@ -283,6 +270,14 @@ class JitCompiler implements Compiler {
     }
     this.#entries.link(pc, entry);
     return this.#entries.linked(pc);
+  }
+
+  /** The place in an exact bridge that stands for `pc`, whose unit is there; negative where there is none. */
+  #bridge(pc: number): number {
+    const place = this.#bridges.place(pc);
+    if (place < 0 || this.#awake(slotOf(place))) return place;
+    this.#dropDamaged();
+    return -1;
   }
 
   watch(watched: Watched): boolean {
@@ -429,13 +424,19 @@ class JitCompiler implements Compiler {
     const began = hostMilliseconds();
     let plans: Plan[] = [];
     let size = 0;
-    for (const pc of pcs) {
+    // What is interrupted in the middle of one that is exact goes on by it.
+    const exactFirst = [...pcs].sort((a, b) => Number(this.#bridges.wantsExact(b)) - Number(this.#bridges.wantsExact(a)));
+    /** Where what is made now can be entered. */
+    const made = new Set<number>();
+    const has = (pc: number): boolean => made.has(pc) || this.#bridges.place(pc) >= 0;
+    for (const pc of exactFirst) {
       const exact = this.#bridges.wantsExact(pc);
-      if (!exact && this.#entries.has(pc)) continue;
-      const made = this.#planner.bridge(pc, exact);
-      if (made === undefined) continue;
-      plans.push(made);
-      size += made.instructions;
+      if (has(pc) || (!exact && this.#entries.has(pc))) continue;
+      for (const bridge of exact ? this.#planner.exactBridges(pc, has) : this.#planner.bridges(pc)) {
+        if (exact) for (const entry of bridge.entries) made.add(entry);
+        plans.push(bridge);
+        size += bridge.instructions;
+      }
       if (size < this.#policy.batchInstructions) continue;
       const room = this.#build(plans);
       plans = [];
@@ -657,12 +658,13 @@ class JitCompiler implements Compiler {
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
       this.#visits.fill(slot, functionOf(p) === undefined ? NO_FUNCTION : p.start);
-      if (p.exact) this.#bridges.add(p.start, slot);
       for (const [k, pc] of p.entries.entries()) {
-        if (!p.exact || !this.#entries.has(pc)) this.#entries.add(pc, { slot, number: k + 1 });
+        if (p.exact) this.#bridges.add(pc, placeIn(slot, k + 1));
+        if (!p.exact || (pc === p.start && !this.#entries.has(pc))) this.#entries.add(pc, { slot, number: k + 1 });
       }
       for (const block of p.blocks) {
-        this.#coverage.add(block);
+        // Each instruction of a bridge that is exact would be one.
+        if (!p.exact) this.#coverage.add(block);
         for (const item of block.items) {
           this.#pages.add(Math.floor(item.pc / PAGE_SIZE));
           this.#pages.add(Math.floor((item.pc + item.instruction.length + (item.slot?.length ?? 0) - 1) / PAGE_SIZE));

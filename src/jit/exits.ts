@@ -12,6 +12,8 @@ export const EXIT = {
   switchPoint: 2,
   /** The budget does not suffice for what comes next. */
   budget: 3,
+  /** A breakpoint is on. */
+  breakpoint: 4,
 } as const;
 export type ExitKind = (typeof EXIT)[keyof typeof EXIT];
 

@@ -3,7 +3,7 @@
 
 import type { CompilerParts } from '../engine/compiler.ts';
 import { GuestFault } from '../engine/memory.ts';
-import type { Block, Blocks, Extent } from './blocks.ts';
+import { type Block, type Blocks, type Extent, split } from './blocks.ts';
 import type { Coverage } from './coverage.ts';
 import type { Entries } from './entries.ts';
 import { findBlocks, plan } from './making.ts';
@@ -74,6 +74,8 @@ const MOST_OF_PART = 2000;
  * earlier than with 50, in the fourth, and 400 find nothing more.
  */
 const MOST_OF_BRIDGE = 200;
+/** A bridge that is exact has as many entries. */
+const MOST_OF_EXACT = 100;
 
 /** Whether something is executed at `start`. */
 const beginsAt = (start: number, blocks: readonly Block[]): boolean =>
@@ -195,18 +197,39 @@ export class Planner {
     return compiled < this.#given.policy.prunings ? (at) => this.#isCold(at) : () => false;
   }
 
-  /** A unit of the way from an address in what is compiled to the next entries. */
-  bridge(pc: number, exact: boolean): Plan | undefined {
-    const { entries, policy } = this.#given;
-    const { blocks, resumes } = this.#blocks(
-      [pc],
-      this.extentOf(pc).extent,
-      (at) => this.#isCold(at),
-      (at) => entries.has(at),
-      MOST_OF_BRIDGE,
-    );
-    if (blocks.length > policy.maxBlocks || !beginsAt(pc, blocks)) return undefined;
-    return plan(pc, [], [], blocks, resumes, exact);
+  /** A unit of the way from an address in what is compiled to the next entries; none where there is nothing to execute. */
+  bridges(pc: number): Plan[] {
+    const { entries } = this.#given;
+    const { blocks, resumes } = this.#way(pc, (at) => entries.has(at), MOST_OF_BRIDGE);
+    return this.#begins(pc, blocks) ? [plan(pc, [], [], blocks, resumes, false)] : [];
+  }
+
+  /**
+   * The same, exact, which can be entered at each instruction. Where control can come into other code at the address, as at a loop's head,
+   * the rest is a unit of its own: else the loop would go on here.
+   * @param has whether another one can be entered there
+   */
+  exactBridges(pc: number, has: (at: number) => boolean): Plan[] {
+    const { entries } = this.#given;
+    if (!entries.has(pc)) return this.#exact(pc, (at) => entries.has(at) || has(at));
+    const first = this.#exact(pc, (at) => at !== pc);
+    const flow = first[0]?.blocks[0]?.flow;
+    if (flow?.kind !== 'fall' || entries.has(flow.next) || has(flow.next)) return first;
+    return [...first, ...this.#exact(flow.next, (at) => entries.has(at) || has(at))];
+  }
+
+  #exact(pc: number, ends: (at: number) => boolean): Plan[] {
+    const blocks = this.#way(pc, ends, MOST_OF_EXACT).blocks.flatMap(split);
+    const all = blocks.map((block) => block.pc);
+    return this.#begins(pc, blocks) ? [plan(pc, all, [], blocks, [], true)] : [];
+  }
+
+  #way(pc: number, ends: (at: number) => boolean, most: number): Blocks {
+    return this.#blocks([pc], this.extentOf(pc).extent, (at) => this.#isCold(at), ends, most);
+  }
+
+  #begins(pc: number, blocks: readonly Block[]): boolean {
+    return blocks.length <= this.#given.policy.maxBlocks && beginsAt(pc, blocks);
   }
 
   #blocks(

@@ -362,7 +362,7 @@ export class Unit implements Surroundings {
       code.i32(0);
       code.memory(OP.i32_load, stop);
       code.if(VOID, false);
-      this.#leaveAt(EXIT.evaluator, this.#itemPc, this.#executed, false);
+      this.#leaveAt(EXIT.breakpoint, this.#itemPc, this.#executed, false);
       code.end();
     }
     if (this.#watch.observes) {

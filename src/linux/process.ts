@@ -27,6 +27,8 @@ export interface InterruptSource {
    * change `kernel.machine.state`, and send signals.
    */
   fire(kernel: Kernel, task: Task): void;
+  /** It changes the thread's registers and the guest's memory, and nothing of the kernel's: the thread goes on at once. */
+  readonly quiet?: boolean;
 }
 
 /** How a run ended. */
@@ -93,6 +95,10 @@ export class Process {
   #firedAt = -1;
   #firedCount = 0;
   readonly #fired: InterruptSource[] = [];
+  /** Those of this run, the thread that runs, and the instruction count up to which only they interrupt it. */
+  #interrupts: readonly InterruptSource[] = [];
+  #running: Task | undefined;
+  #undisturbedUntil = 0;
   /** Instruction count at which a breakpoint ended the last run. */
   #stoppedAt = -1;
   /** While stepping: the instruction count up to which nothing happens but what the running thread does. */
@@ -172,6 +178,8 @@ export class Process {
     this.#quietUntil = 0;
     const until = options.until ?? Number.POSITIVE_INFINITY;
     const interrupts = options.interrupts ?? [];
+    const quiet = interrupts.length > 0 && interrupts.every((source) => source.quiet === true);
+    this.#interrupts = interrupts;
     for (;;) {
       if (kernel.exit !== undefined) return kernel.exit;
       kernel.timers.fire();
@@ -196,39 +204,58 @@ export class Process {
         kernel.abi.exceptionReturn(machine);
         continue;
       }
-      let next = Math.min(until, kernel.timers.nextCount(), turn + kernel.sched.slack);
-      let fired = false;
-      for (const source of interrupts) {
-        const at = source.next(this.#hasFired(source, now) ? now + 1 : now);
-        if (at > now) {
-          next = Math.min(next, at);
-          continue;
-        }
-        if (this.#firedAt !== now) this.#firedCount = 0;
-        this.#firedAt = now;
-        this.#fired[this.#firedCount++] = source;
-        const before = this.#times?.enter('other');
-        source.fire(kernel, task);
-        if (before !== undefined) this.#times?.enter(before);
-        fired = true;
-      }
-      if (fired) {
-        kernel.abi.exceptionReturn(machine);
-        continue;
-      }
+      const due = Math.min(until, kernel.timers.nextCount());
+      if (this.#fire(task, now)) continue;
       if (now >= until) return { kind: 'instructions' };
       if (this.#stoppedAt === now && machine.breakpoints?.has(machine.state.pc) === true) machine.passBreakpoint();
       this.#stoppedAt = -1;
+      const next = Math.min(due, turn + kernel.sched.slack, this.#nextInterrupt(now));
+      this.#running = task;
+      this.#undisturbedUntil = quiet ? Math.min(due, turn) : 0;
       const stopped = this.#execute(task, Math.max(next - now, 1), Math.max(next - turn, 0), options.onBreakpoint);
       if (stopped !== undefined) return stopped;
     }
   }
 
-  #hasFired(source: InterruptSource, now: number): boolean {
-    if (this.#firedAt !== now) return false;
-    const at = this.#fired.indexOf(source);
-    return at >= 0 && at < this.#firedCount;
+  /** Fires the sources that are due; whether there were any. */
+  #fire(task: Task, now: number): boolean {
+    let fired = false;
+    for (const source of this.#interrupts) {
+      if (source.next(this.#askedFrom(source, now)) > now) continue;
+      if (this.#firedAt !== now) this.#firedCount = 0;
+      this.#firedAt = now;
+      this.#fired[this.#firedCount++] = source;
+      const before = this.#times?.enter('other');
+      source.fire(this.kernel, task);
+      if (before !== undefined) this.#times?.enter(before);
+      fired = true;
+    }
+    if (fired) this.kernel.abi.exceptionReturn(this.machine);
+    return fired;
   }
+
+  /** Instruction count of the next interrupt, all that were due having been fired. */
+  #nextInterrupt(now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const source of this.#interrupts) next = Math.min(next, source.next(this.#askedFrom(source, now)));
+    return next;
+  }
+
+  /** The instruction count from which on the source may fire. */
+  #askedFrom(source: InterruptSource, now: number): number {
+    if (this.#firedAt !== now) return now;
+    const at = this.#fired.indexOf(source);
+    return at >= 0 && at < this.#firedCount ? now + 1 : now;
+  }
+
+  /** The thread has come to the next interrupt: what #run would do, where nothing else is to be done. Returns how far it may go on. */
+  readonly #goOn = (): number => {
+    const now = this.machine.instructions;
+    const task = this.#running;
+    if (now >= this.#undisturbedUntil || task === undefined) return 0;
+    this.#fire(task, now);
+    return Math.min(this.#undisturbedUntil, this.#nextInterrupt(now)) - now;
+  };
 
   /** Lets the machine run, or for ONE step, and deals with what stopped it. */
   #execute(task: Task, budget: number, window: number, onBreakpoint: RunOptions['onBreakpoint']): Outcome | undefined {
@@ -272,10 +299,10 @@ export class Process {
 
   #runMachine(budget: number, window: number): Stop {
     const { machine } = this;
-    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget, window);
+    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget, window, this.#goOn);
     const before = this.#times.enter('evaluating');
     try {
-      return budget === ONE ? machine.step() : machine.run(budget, window);
+      return budget === ONE ? machine.step() : machine.run(budget, window, this.#goOn);
     } finally {
       this.#times.enter(before);
     }

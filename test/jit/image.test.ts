@@ -105,8 +105,8 @@ it('the places at which an earlier run was left in the middle of the code are en
     machine.keepCode();
     return stats().enters;
   });
-  // At the beginning of each round, and then at both places in its middle as well, and where the first budget was too small.
-  expect(enters.slice(1)).toEqual([1 + 20, 2 + 3 * 20]);
+  // At the beginning of each round, and then at both places in its middle as well, and where the first budget was too small, by two bridges.
+  expect(enters.slice(1)).toEqual([1 + 20, 3 + 3 * 20]);
 });
 
 it('a run that says where it may stop later begins with the code that was kept for that, and stops there', () => {
