@@ -185,15 +185,17 @@ export interface VerdictRun {
   readonly restartAt: number | undefined;
 }
 
-/** A verdict, and what it was asked for. */
+/** A verdict, and what it was asked for: of LR it matters only whether it is PC+8 on MIPS. */
 interface Asked {
   readonly pc: number;
+  readonly halfCall: boolean;
   readonly lr: number;
+  readonly decision: StaticDecision;
   readonly verdict: Verdict;
 }
 
 /** How many verdicts are kept, each in the place that its PC says: loops are interrupted at the same instructions again and again. */
-const KEPT_BITS = 12;
+const KEPT_BITS = 14;
 const KEPT = 1 << KEPT_BITS;
 
 /** Asks the tables of one program, by one set of rules. Decisions are kept for each function that was asked about. */
@@ -220,21 +222,27 @@ export class SafePoints {
   isAsyncSafePointPC(pc: number, lr = 0): Verdict {
     this.#asked ??= new Array<undefined>(KEPT).fill(undefined);
     const place = (pc ^ (pc >>> KEPT_BITS)) & (KEPT - 1);
+    const halfCall = this.arch.linkRegister && lr === pc + 8;
     const asked = this.#asked[place];
-    if (asked !== undefined && asked.pc === pc && asked.lr === lr) return asked.verdict;
-    const verdict = this.#verdict(pc, lr);
-    this.#asked[place] = { pc, lr, verdict };
+    if (asked !== undefined && asked.pc === pc && asked.halfCall === halfCall)
+      return asked.lr === lr ? asked.verdict : this.#verdict(asked.decision, pc, lr);
+    const decision = this.#decisionAt(pc, lr, halfCall);
+    const verdict = this.#verdict(decision, pc, lr);
+    this.#asked[place] = { pc, halfCall, lr, decision, verdict };
     return verdict;
   }
 
-  #verdict(pc: number, lr: number): Verdict {
-    const explain = (): Trail => {
+  #verdict(decision: StaticDecision, pc: number, lr: number): Verdict {
+    return new TableVerdict(decision, pc, () => {
       const trail = new Trail(this.without, true);
       this.decide(pc, lr, trail);
       return trail;
-    };
-    const f = this.arch.linkRegister && lr === pc + 8 ? undefined : this.tables.findfunc(pc);
-    if (f === undefined) return new TableVerdict(this.decide(pc, lr, new Trail(this.without, false)), pc, explain);
+    });
+  }
+
+  #decisionAt(pc: number, lr: number, halfCall: boolean): StaticDecision {
+    const f = halfCall ? undefined : this.tables.findfunc(pc);
+    if (f === undefined) return this.decide(pc, lr, new Trail(this.without, false));
     const { end, decision } = this.#decisions(f);
     let low = 0;
     let high = end.length - 1;
@@ -243,7 +251,7 @@ export class SafePoints {
       if (end[middle]! > pc) high = middle;
       else low = middle + 1;
     }
-    return new TableVerdict(decision[low]!, pc, explain);
+    return decision[low]!;
   }
 
   /** The verdicts over a whole function, in address order, for LR other than PC+8. */

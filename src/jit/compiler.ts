@@ -9,7 +9,7 @@ import { GuestFault } from '../engine/memory.ts';
 import type { Block, Extent } from './blocks.ts';
 import { Bridges, numberOf, placeIn, slotOf } from './bridges.ts';
 import { Coverage } from './coverage.ts';
-import { Entries, START_ENTRY } from './entries.ts';
+import { Entries } from './entries.ts';
 import { EXIT, type ExitKind, Exits } from './exits.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
@@ -254,7 +254,7 @@ class JitCompiler implements Compiler {
       exhausted = kind === EXIT.budget && slice === remaining;
       if (left === slice && !exhausted) return undefined;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (exit === 0 && !this.#entries.has(state.pc)) this.#arriveFromCompiled(state.pc);
+      if (exit === 0 && this.#linked(state.pc) < 0) this.#arriveFromCompiled(state.pc);
     }
   }
 
@@ -425,7 +425,9 @@ class JitCompiler implements Compiler {
     let plans: Plan[] = [];
     let size = 0;
     // What is interrupted in the middle of one that is exact goes on by it.
-    const exactFirst = [...pcs].sort((a, b) => Number(this.#bridges.wantsExact(b)) - Number(this.#bridges.wantsExact(a)));
+    const exactFirst = [...pcs].sort(
+      (a, b) => Number(this.#bridges.wantsExact(b)) - Number(this.#bridges.wantsExact(a)),
+    );
     /** Where what is made now can be entered. */
     const made = new Set<number>();
     const has = (pc: number): boolean => made.has(pc) || this.#bridges.place(pc) >= 0;

@@ -14,6 +14,8 @@ export class CacheFull extends Error {
   override readonly name = 'CacheFull';
 }
 
+const UNKNOWN = 'unknown';
+
 const NOTHING_TO_STOP_AT = { unseen: false, possible: true } as const;
 
 /** Addresses of a block's instructions in the order of execution, slots included. */
@@ -30,6 +32,8 @@ export class Watch {
   counter: Counter | undefined;
   stopInCallSlots = false;
   #future: ReadonlySet<number> | undefined;
+  /** The breakpoints whose words are on; equal to none where there was no room for all of them. */
+  #breakpoints: Breakpoints | undefined | typeof UNKNOWN;
   /**
    * In which way code is compiled now: the same for runs whose code looks at the same words; undefined where it has numbers that only
    * this run knows.
@@ -47,11 +51,10 @@ export class Watch {
     this.#memory = memory;
   }
 
-  /** Whether all is as it is wanted: no breakpoint is on, nor wanted. Asked at each entry from outside. */
+  /** Whether all is as it is wanted. Asked at each entry from outside; a set of breakpoints is not changed while it is wanted. */
   isCurrent({ breakpoints, futureBreakpoints, stopInCallSlots, observer, counter }: Watched): boolean {
     return (
-      breakpoints === undefined &&
-      this.#on.length === 0 &&
+      breakpoints === this.#breakpoints &&
       futureBreakpoints === this.#future &&
       stopInCallSlots === this.stopInCallSlots &&
       observer === this.observer &&
@@ -83,6 +86,7 @@ export class Watch {
       for (const pc of this.#future) if (!compiled(Math.floor(pc / PAGE_SIZE))) this.#wordAt(this.#stops, pc);
     }
     const { unseen, possible } = this.#setBreakpoints(wanted.breakpoints, compiled);
+    this.#breakpoints = possible ? wanted.breakpoints : UNKNOWN;
     if (stale || this.#stops.size + this.#regions.size !== words) this.variant = this.#variant();
     return { stale: stale || unseen, possible };
   }
