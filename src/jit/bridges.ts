@@ -31,17 +31,21 @@ export class Bridges {
   readonly #places = new Map<number, number>();
   readonly #latestPcs = new Float64Array(LATEST).fill(NOWHERE);
   readonly #latestPlaces = new Int32Array(LATEST);
-  /** Where a budget was too small, and there is none that is exact. */
-  readonly #exhausted = new Set<number>();
-  /** Where there is none yet, and the evaluator took over instead: how often. */
+  /** Where there is none yet, and the evaluator took over instead: how often because the budget was too small, and how often otherwise. */
+  readonly #exhausted = new Map<number, number>();
   readonly #wanted = new Map<number, number>();
   /** Which of them were wanted so often. */
   #pressing: number[] = [];
   readonly #threshold: number;
+  readonly #exactThreshold: number;
 
-  /** @param threshold evaluations by which a bridge is pressing */
-  constructor(threshold: number) {
+  /**
+   * @param threshold evaluations by which a bridge is pressing
+   * @param exactThreshold the same for one that is to be exact
+   */
+  constructor(threshold: number, exactThreshold: number) {
     this.#threshold = threshold;
+    this.#exactThreshold = exactThreshold;
   }
 
   /** The place in an exact bridge that stands for `pc`; negative where there is none. */
@@ -57,10 +61,10 @@ export class Bridges {
 
   /** The evaluator takes over at `pc`; with `exhausted`, because the budget is too small for what comes next. */
   want(pc: number, exhausted: boolean): void {
-    if (exhausted && this.#exhausted.size < MOST_WANTED) this.#exhausted.add(pc);
-    const times = (this.#wanted.get(pc) ?? 0) + 1;
-    if (times > 1 || this.#wanted.size < MOST_WANTED) this.#wanted.set(pc, times);
-    if (times === this.#threshold) this.#pressing.push(pc);
+    const wanted = exhausted ? this.#exhausted : this.#wanted;
+    const times = (wanted.get(pc) ?? 0) + 1;
+    if (times > 1 || wanted.size < MOST_WANTED) wanted.set(pc, times);
+    if (times === (exhausted ? this.#exactThreshold : this.#threshold)) this.#pressing.push(pc);
   }
 
   /** How many are pressing. */
@@ -78,7 +82,8 @@ export class Bridges {
 
   /** All addresses from which bridges are wanted, most wanted first; they are forgotten. */
   takeAll(): readonly number[] {
-    const pcs = [...this.#wanted].sort(([, a], [, b]) => b - a).map(([pc]) => pc);
+    const wanted = [...this.#exhausted, ...this.#wanted].sort(([, a], [, b]) => b - a);
+    const pcs = [...new Set(wanted.map(([pc]) => pc))];
     this.#wanted.clear();
     this.#pressing = [];
     return pcs;

@@ -117,7 +117,7 @@ class JitCompiler implements Compiler {
     const { isa, memory, code } = parts;
     this.#entries = new Entries(isa, memory.i32, code, (slot) => this.#modules.sleeps(slot));
     this.#visits = new VisitCounts(memory.i32, this.#policy.visits);
-    this.#bridges = new Bridges(this.#policy.bridgeThreshold);
+    this.#bridges = new Bridges(this.#policy.bridgeThreshold, this.#policy.exactThreshold);
     this.#watch = new Watch(memory);
     this.#planner = new Planner({
       parts,
@@ -253,8 +253,10 @@ class JitCompiler implements Compiler {
       // A bridge is never exhausted before it has executed something.
       exhausted = kind === EXIT.budget && slice === remaining;
       if (left === slice && !exhausted) return undefined;
-      // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too.
-      if (exit === 0 && this.#linked(state.pc) < 0) this.#arriveFromCompiled(state.pc);
+      // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too. Where there is a bridge, it is somebody who
+      // was interrupted and comes back.
+      if (exit === 0 && this.#linked(state.pc) < 0 && this.#bridges.place(state.pc) < 0)
+        this.#arriveFromCompiled(state.pc);
     }
   }
 

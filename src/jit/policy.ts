@@ -25,6 +25,8 @@ export interface Policy {
   readonly jumpThreshold: number;
   /** How often the evaluator takes over at an address in what is compiled by which a bridge is to lead from there… */
   readonly bridgeThreshold: number;
+  /** …or because the budget was too small there by which there is to be an exact one… */
+  readonly exactThreshold: number;
   /** …at once, when there are so many such addresses. */
   readonly bridgeBatch: number;
   /** How often a function may be compiled: again for each part of it that proves hot later. */
@@ -64,6 +66,7 @@ export const POLICY: Policy = {
   restVisits: 512,
   jumpThreshold: 100,
   bridgeThreshold: 500,
+  exactThreshold: 100,
   bridgeBatch: 16,
   maxCompilations: 24,
   prunings: 6,

@@ -25,7 +25,7 @@ const LOOPS = {
 
 const GOARCHES = ['amd64', 'mips64le'] as const;
 /** A bridge is made when one was wanted for the second time. */
-const AT_ONCE = { bridgeThreshold: 2, bridgeBatch: 1 };
+const AT_ONCE = { bridgeThreshold: 2, exactThreshold: 2, bridgeBatch: 1 };
 /** More instructions than a loop has, so that every one of them is stopped at. */
 const LONGEST = 23;
 const TURNS = 60 * LONGEST;
@@ -68,7 +68,7 @@ test.each(GOARCHES)('%s: the evaluator executes nothing any more but slots that 
 });
 
 test.each(GOARCHES)('%s: without bridges it executes what a budget is too small for, and some more', (goarch) => {
-  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: { bridgeThreshold: 1e9 } });
+  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: { bridgeThreshold: 1e9, exactThreshold: 1e9 } });
   stopEverywhere(machine, () => undefined);
   const evaluated = countEvaluated(machine);
   stopEverywhere(machine, () => undefined);

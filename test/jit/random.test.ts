@@ -66,7 +66,8 @@ describe.each(GOARCHES)('random %s programs', (goarch) => {
         const { machine: evaluated } = bareMachine(isa, CODE, code, PAGES, undefined);
         // Whole programs at once, and as far as they have been executed; fast, short, and short at first; with bridges and without.
         const visits = [0, 2048, 2][round % 3]!;
-        const bridges = { bridgeThreshold: round % 4 === 0 ? 1 << 20 : 1, bridgeBatch: 1 };
+        const threshold = round % 4 === 0 ? 1 << 20 : 1;
+        const bridges = { bridgeThreshold: threshold, exactThreshold: threshold, bridgeBatch: 1 };
         const policy = { settles: 1, prunings: round % 2, visits, visitedBatch: 1, ...bridges };
         const { machine: compiled, stats } = bareMachine(isa, CODE, code, PAGES, { policy });
         const both = [evaluated, compiled];

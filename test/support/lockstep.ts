@@ -88,7 +88,8 @@ export function lockstep(options: LockstepOptions): Agreement {
   for (;;) {
     let stats: CompilerStats | undefined;
     const args = options.args ?? [];
-    const policy = { threshold: 20, urgent: 40, warmUp: 0, alongThreshold: 2, bridgeThreshold: 2, ...options.policy };
+    const bridges = { bridgeThreshold: 2, exactThreshold: 2 };
+    const policy = { threshold: 20, urgent: 40, warmUp: 0, alongThreshold: 2, ...bridges, ...options.policy };
     const a = start(options.bytes, args, undefined);
     const b = start(
       options.bytes,
