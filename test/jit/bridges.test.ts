@@ -68,7 +68,9 @@ test.each(GOARCHES)('%s: the evaluator executes nothing any more but slots that 
 });
 
 test.each(GOARCHES)('%s: without bridges it executes what a budget is too small for, and some more', (goarch) => {
-  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: { bridgeThreshold: 1e9, exactThreshold: 1e9 } });
+  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], {
+    policy: { bridgeThreshold: 1e9, exactThreshold: 1e9 },
+  });
   stopEverywhere(machine, () => undefined);
   const evaluated = countEvaluated(machine);
   stopEverywhere(machine, () => undefined);
