@@ -73,6 +73,31 @@ describe('a run that may end early', () => {
         expect(machine.instructions).toBe(before + 7);
       });
 
+      it('goes on for as long as it is given more, and is asked where its budget has ended', () => {
+        const machine = begin(engine);
+        const given = [7, 1, 30, 0];
+        const asked: number[] = [];
+        const more = (): number => {
+          asked.push(machine.instructions);
+          return given[asked.length - 1]!;
+        };
+        expect(machine.run(20, 0, more)).toBe('budget');
+        expect(asked).toEqual([20, 27, 28, 58]);
+        const other = begin(engine);
+        other.run(58);
+        expect(machine.state.save()).toEqual(other.state.save());
+      });
+
+      it('has no window in what it is given besides', () => {
+        const machine = begin(engine);
+        const { round } = loop;
+        let asked = 0;
+        // The window begins behind the last branch backwards that is within the budget.
+        const budget = 10 * round + loop.branch;
+        machine.run(budget, 1, () => (asked++ === 0 ? 2 * round : 0));
+        expect(machine.instructions).toBe(budget + 2 * round);
+      });
+
       it('ends at its budget where nothing within the window is a branch backwards', () => {
         const machine = begin(engine);
         const { round, branch } = loop;

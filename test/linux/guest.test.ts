@@ -1,6 +1,8 @@
 // What small programs see of the kernel: arguments, results, faults, signals, time.
 
 import { describe, expect, test } from 'vitest';
+import { SIG_IGN } from '../../src/linux/abi/frames.ts';
+import type { InterruptSource } from '../../src/linux/process.ts';
 import { DATA, type Guest, mips, mipsCode, startElf, TEXT, tinyElf } from '../support/guest.ts';
 
 const { li, lui, ori, lw, sw, b, jr, nop, syscall } = mips;
@@ -236,6 +238,33 @@ describe('interrupt sources', () => {
       [2, TEXT + 8, true, TEXT + 4],
       [3, TEXT + 12, false, TEXT + 12],
     ]);
+  });
+});
+
+describe('an interrupt that says that it is quiet', () => {
+  test('comes and goes as any other, whatever else happens', () => {
+    // Two threads in a loop, a timer whose signal is ignored, and threads that change at any instruction.
+    const clone = [lui(A0, 1), ori(A0, A0, 0x0f00), li(A1, 0), ...call(4120)];
+    const seen = [false, true].map((quiet) => {
+      const guest = startElf(tinyElf('mips', mipsCode('mips', [...clone, ...STAY])), { seed: 1 });
+      const { timers, clock, signals } = guest.process.kernel;
+      timers.setInterval(0, clock.now() + 5000, 20_011);
+      signals.setAction(14, { ...signals.action(14), handler: SIG_IGN });
+      const places: string[] = [];
+      const source: InterruptSource = {
+        next: (now) => Math.ceil(now / 7) * 7,
+        fire: ({ machine }, { tid }) => {
+          const { pc, inSlot } = machine.state;
+          const { expires } = timers.interval(0);
+          places.push(`${machine.instructions} ${tid} ${pc} ${inSlot} ${expires}`);
+        },
+        quiet,
+      };
+      for (const until of [50_000, 50_001, 300_000]) guest.process.run({ until, interrupts: [source] });
+      return { places, instructions: guest.process.machine.instructions };
+    });
+    expect(seen[1]).toEqual(seen[0]);
+    expect(seen[0]!.places).toHaveLength(Math.ceil(300_001 / 7));
   });
 });
 
