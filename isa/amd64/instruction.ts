@@ -1,7 +1,7 @@
 // A decoded instruction: its prefixes, ModRM, SIB, displacement and immediates, and the clause that they select.
 
 import type { Effects } from '../dsl/effects.ts';
-import type { Decoded } from '../dsl/isa.ts';
+import type { Decoded, RepeatedMove } from '../dsl/isa.ts';
 import type { Clause } from './clause.ts';
 import { Exec } from './exec.ts';
 import type { OperandSize } from './pattern.ts';
@@ -93,6 +93,10 @@ export class Instruction implements Decoded, InstructionFields {
       default:
         return size;
     }
+  }
+
+  get repeats(): RepeatedMove | undefined {
+    return this.clause.repeats?.(this);
   }
 
   effect(e: Effects): void {

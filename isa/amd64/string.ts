@@ -5,10 +5,12 @@
 // repeated comparison are those of its last iteration; until then the old ones stand, as a debugger sees on Intel's processors.
 
 import type { AccessOptions, Value } from '../dsl/effects.ts';
-import { clause, family, type Row } from './clause.ts';
+import type { RepeatedMove } from '../dsl/isa.ts';
+import { type Clause, clause, family, type Row } from './clause.ts';
 import type { Exec } from './exec.ts';
 import { type FlagValues, setFlags, stringStep, subFlags } from './flags.ts';
-import { GPR, RAX, RCX, RDI, RSI } from './regs.ts';
+import type { Instruction } from './instruction.ts';
+import { DF, GPR, RAX, RCX, RDI, RSI } from './regs.ts';
 
 /** A run of one iteration: which of its parts take place. */
 class Iteration {
@@ -71,6 +73,14 @@ const movs = (n: Iteration): void => {
   n.finish([RSI, RDI]);
 };
 
+/** Of a repeated MOVS whose addresses are those in RSI and RDI, and whose count is all of RCX. */
+const repeatedMovs =
+  (bits: number | undefined) =>
+  ({ prefixes: { rep, address, segment }, width }: Instruction): RepeatedMove | undefined =>
+    rep === 0 || address || segment !== 'none'
+      ? undefined
+      : { bytes: (bits ?? width) >> 3, source: GPR[RSI]!, destination: GPR[RDI]!, count: GPR[RCX]!, down: DF };
+
 const stos = (n: Iteration): void => {
   n.x.store(n.bits, n.destination(), n.x.getGpr(RAX, n.bits), n.access);
   n.finish([RDI]);
@@ -114,13 +124,19 @@ const forms = (
   opcode: string,
   repeat: 'REP' | 'REPcc',
   effect: (n: Iteration) => void,
+  repeats?: (bits: number | undefined) => Clause['repeats'],
 ): Row[] => [
-  clause(`${name}B`, `${byteOpcode} ${repeat} b`, (x) => effect(new Iteration(x, 8))),
-  clause(`${name}W/${name}D/${name}Q`, `${opcode} ${repeat}`, (x) => effect(new Iteration(x, x.i.width))),
+  clause(`${name}B`, `${byteOpcode} ${repeat} b`, (x) => effect(new Iteration(x, 8)), repeats?.(8)),
+  clause(
+    `${name}W/${name}D/${name}Q`,
+    `${opcode} ${repeat}`,
+    (x) => effect(new Iteration(x, x.i.width)),
+    repeats?.(undefined),
+  ),
 ];
 
 export const STRING = family('string', () => [
-  ...forms('MOVS', 'A4', 'A5', 'REP', movs),
+  ...forms('MOVS', 'A4', 'A5', 'REP', movs, repeatedMovs),
   ...forms('CMPS', 'A6', 'A7', 'REPcc', cmps),
   ...forms('STOS', 'AA', 'AB', 'REP', stos),
   ...forms('LODS', 'AC', 'AD', 'REP', lods),

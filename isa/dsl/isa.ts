@@ -1,7 +1,7 @@
 // What the engines need from an instruction set: its registers, a decoder, and for each instruction its effect and its text.
 
 import type { Effects } from './effects.ts';
-import type { RegisterFile } from './registers.ts';
+import type { Register, RegisterFile } from './registers.ts';
 import type { Variant } from './variant.ts';
 
 /** One clause as its users see it: a name to list and test by, the family (file) it stands in, and the pattern of the manual. */
@@ -11,11 +11,25 @@ export interface ClauseInfo {
   readonly pattern: string;
 }
 
+/**
+ * What an instruction that branches to itself does, said a second time for whoever can do many of its turns at once: while `count` is not 0,
+ * it moves `bytes` bytes from the address in `source` to that in `destination`, moves both on by as many, and counts down.
+ */
+export interface RepeatedMove {
+  readonly bytes: number;
+  readonly source: Register;
+  readonly destination: Register;
+  readonly count: Register;
+  /** An i32: where it is not 0, the addresses go down instead. */
+  readonly down: Register;
+}
+
 /** An instruction found in memory. */
 export interface Decoded {
   readonly clause: ClauseInfo;
   /** Bytes. */
   readonly length: number;
+  readonly repeats?: RepeatedMove | undefined;
   /** Writes the effect down. The result depends on the encoding alone: PC enters through `e.pc()`. */
   effect(e: Effects): void;
   /** Assembly text in the manual's (MIPS) or Intel's (amd64) syntax. `pc` is this instruction's address; targets print as 0x… */

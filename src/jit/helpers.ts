@@ -14,7 +14,11 @@ export const HELPERS = [
   'settle',
   'tell',
   'visited',
+  'moves',
 ] as const;
+/** Those that the host has no part in: the last ones. */
+export const WITHOUT_HOST = ['moves'] as const satisfies readonly Helper[];
+export type HostHelper = Exclude<Helper, (typeof WITHOUT_HOST)[number]>;
 export type Helper = (typeof HELPERS)[number];
 export const HELPER: Readonly<Record<Helper, number>> = {
   load: 0,
@@ -29,4 +33,5 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   settle: 9,
   tell: 10,
   visited: 11,
+  moves: 12,
 };

@@ -179,7 +179,7 @@ export function parentsFirst(parents: Int32Array): number[] {
 export const isHead = (p: Plan, i: number): boolean => p.base.analysis.loops.has(i + 1);
 
 /** Instructions for which a budget is asked at once, beside a first block's own: the evaluator executes them where it does not suffice. */
-const MOST_AHEAD = 48;
+export const MOST_AHEAD = 48;
 
 /**
  * For each block the instructions for which the budget has to suffice when it begins: its own and those of blocks that are executed behind

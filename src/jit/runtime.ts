@@ -4,7 +4,7 @@ import type { Variant } from '../../isa/dsl/variant.ts';
 import { convertNan, propagateNan } from '../engine/float.ts';
 import { PAGE_SIZE, SCRATCH } from '../engine/layout.ts';
 import { GuestFault, type Memory } from '../engine/memory.ts';
-import type { Helper } from './helpers.ts';
+import type { HostHelper } from './helpers.ts';
 import { unpackAccess } from './packed-access.ts';
 
 /** Counts of what went out of line. */
@@ -25,7 +25,7 @@ export function helpers(
   settle: () => void,
   tell: (number: number) => void,
   visited: (unit: number) => void,
-): Readonly<Record<Helper, unknown>> {
+): Readonly<Record<HostHelper, unknown>> {
   const { u8, i32 } = memory;
   const rule = variant.nan;
   const scratchWord = SCRATCH >>> 2;

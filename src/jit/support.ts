@@ -18,8 +18,9 @@ import {
   TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from '../engine/layout.ts';
-import { HELPERS, type Helper } from './helpers.ts';
+import { HELPERS, type Helper, WITHOUT_HOST } from './helpers.ts';
 import { emitTlbEntry } from './lower-access.ts';
+import { emitMoves } from './moves.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
@@ -41,6 +42,7 @@ const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   settle: { parameters: [], results: [] },
   tell: { parameters: [I32], results: [] },
   visited: { parameters: [I32], results: [] },
+  moves: { parameters: [I64, I64, I32, I32], results: [I32] },
 };
 
 /** Type of a helper as compiled code calls it: an access has its whole address. */
@@ -310,6 +312,10 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
   const bodies = HELPERS.map((name, i) => {
     const { parameters } = helperType(isa, name);
     const code = new Code(parameters.length);
+    if (name === 'moves') {
+      emitMoves(code);
+      return { type: n + i, body: code.body(), name };
+    }
     if (name === 'load' || name === 'store') {
       emitTlbHit(code, name, isa);
       code.get(0);
@@ -345,7 +351,7 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
   });
   return assemble({
     types: [...HELPERS.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h))],
-    functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i })),
+    functions: HELPERS.slice(0, n - WITHOUT_HOST.length).map((name, i) => ({ module: 'h', name, type: i })),
     memoryPages,
     bodies,
   });

@@ -19,6 +19,7 @@ import { EXIT, type ExitKind } from './exits.ts';
 import { type Emitted, type Grouped, groupsOf, type Members } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
+import { emitRepeatedMove } from './moves.ts';
 import { budgetsOf, buildGraphs, type Graphs, isHead, type Plan, parentsOf, ROOT } from './plan.ts';
 import { Registers } from './registers.ts';
 import { Residence } from './residence.ts';
@@ -257,6 +258,7 @@ export class Unit implements Surroundings {
     for (const item of block.items) {
       this.#executed = executed;
       this.#itemPc = item.pc;
+      this.#beforeTurns(item);
       if (isSwitched(item)) this.#beforeSwitchPoint();
       this.#beforeInstruction(item.instruction);
       const branch = this.#lowering.instruction(emitted[k]!, members[k]);
@@ -330,6 +332,16 @@ export class Unit implements Surroundings {
     code.i32(1);
     code.op(OP.i32_add);
     code.memory(OP.i32_store, at);
+  }
+
+  /** Does many turns of a repeated instruction at once, unless somebody wants to know of each. */
+  #beforeTurns({ pc, instruction }: Item): void {
+    const { repeats } = instruction.decoded;
+    const watch = this.#watch;
+    if (repeats === undefined || this.#executed > 0) return;
+    if (watch.observes || watch.counts || watch.stopsAt(pc).length > 0) return;
+    emitRepeatedMove(this.code, repeats, this.registers, LEFT_BUDGET);
+    this.registers.forget();
   }
 
   /** Stops here if the end of the budget is near enough. */

@@ -55,6 +55,7 @@ export const OP = {
   i64_lt_s: 0x53,
   i64_lt_u: 0x54,
   i64_le_s: 0x57,
+  i64_gt_u: 0x56,
   i64_le_u: 0x58,
   f32_eq: 0x5b,
   f32_ne: 0x5c,
