@@ -36,12 +36,8 @@ export const TEMP_COUNT = 896;
 export const CONSTANTS = 0x10000;
 export const CONSTANTS_SIZE = 0x30000;
 
-/** Compiled code's jump cache: address (8 bytes), table slot (4), entry number (4), direct-mapped by address. */
-export const JUMPS = 0x40000;
-export const JUMP_BITS = 12;
-export const JUMP_ENTRY = 16;
 /** Compiled code's link cells: table slot (4, negative while nothing is compiled) and entry number (4) of a known address. */
-export const CELLS = 0x50000;
+export const CELLS = 0x40000;
 export const CELL_SIZE = 8;
 export const CELLS_END = 0x90000;
 /** i32 for each slot of the table: how often control came by in a unit that is short. */
@@ -75,8 +71,13 @@ export const TLB_SECOND_ENTRIES = 32768;
 /** Its index is the page number XOR that shifted to the right by so much. */
 export const SECOND_SHIFT = 12;
 
+/** Compiled code's jump cache: address (8 bytes), table slot (4), entry number (4), direct-mapped by address. */
+export const JUMPS = 0x200000;
+export const JUMP_BITS = 14;
+export const JUMP_ENTRY = 16;
+
 /** Guest page frames from here on. */
-export const FRAMES = 0x200000;
+export const FRAMES = 0x240000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */
