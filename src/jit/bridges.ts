@@ -11,8 +11,9 @@ export interface BridgeImage {
   readonly bridgePlaces: Int32Array;
 }
 
-/** A place in a bridge as one number: its slot, and the number of an entry. */
+/** A place in a bridge as one number: its slot, and the number of an entry, of which there are no more than that leaves room for. */
 const NUMBER_BITS = 8;
+export const MOST_ENTRIES = (1 << NUMBER_BITS) - 1;
 export const placeIn = (slot: number, number: number): number => (slot << NUMBER_BITS) | number;
 export const slotOf = (place: number): number => place >>> NUMBER_BITS;
 export const numberOf = (place: number): number => place & ((1 << NUMBER_BITS) - 1);

@@ -4,6 +4,7 @@
 import type { CompilerParts } from '../engine/compiler.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { type Block, type Blocks, type Extent, split } from './blocks.ts';
+import { MOST_ENTRIES } from './bridges.ts';
 import type { Coverage } from './coverage.ts';
 import type { Entries } from './entries.ts';
 import { findBlocks, plan } from './making.ts';
@@ -74,8 +75,8 @@ const MOST_OF_PART = 2000;
  * earlier than with 50, in the fourth, and 400 find nothing more.
  */
 const MOST_OF_BRIDGE = 200;
-/** A bridge that is exact has as many entries. */
-const MOST_OF_EXACT = 100;
+/** A bridge that is exact has an entry for each of them. */
+const MOST_OF_EXACT = Math.min(100, MOST_ENTRIES);
 
 /** Whether something is executed at `start`. */
 const beginsAt = (start: number, blocks: readonly Block[]): boolean =>

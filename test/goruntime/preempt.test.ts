@@ -252,6 +252,18 @@ describe.each(mipsCells)('the half-executed call on $goarch, Go $release', (cell
     expect(off.isAsyncSafePoint(G, main.entry, SP, main.entry + 8).safe).toBe(true);
   });
 
+  test('an answer that was given before for another LR speaks of the LR that it is asked for', () => {
+    const program = open(cell);
+    const points = new SafePoints(program.tables, program.arch, { rules: program.rules });
+    const { entry } = program.tables.funcsNamed('main.main')[0]!;
+    const said = (lr: number): string | undefined =>
+      points.isAsyncSafePointPC(entry, lr).checks.find(({ check }) => check === 'half-call')?.detail;
+    expect(said(0x1234)).toContain('0x1234');
+    expect(said(0x5678)).toContain('0x5678');
+    expect(points.isAsyncSafePointPC(entry, entry + 8).check).toBe('half-call');
+    expect(points.isAsyncSafePointPC(entry, 0x1234).check).not.toBe('half-call');
+  });
+
   test('restartable sequences resume at their start from Go 1.18 on; the seed refuses them', () => {
     const program = open(cell);
     const auto = new SafePoints(program.tables, program.arch, { rules: program.rules });
