@@ -81,7 +81,7 @@ export class Bridges {
     return pcs;
   }
 
-  /** All addresses from which bridges are wanted, most wanted first; they are forgotten. */
+  /** All addresses from which bridges are wanted, most wanted first. Where they are to be exact that is remembered until there is one. */
   takeAll(): readonly number[] {
     const wanted = [...this.#exhausted, ...this.#wanted].sort(([, a], [, b]) => b - a);
     const pcs = [...new Set(wanted.map(([pc]) => pc))];

@@ -4,10 +4,10 @@
 // thread may have to stop. The last turn is always left to the instruction itself, and so is whatever this does not see to.
 
 import type { RepeatedMove } from '../../isa/dsl/isa.ts';
-import { PAGE_SIZE, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE, WINDOW } from '../engine/layout.ts';
+import { PAGE_SIZE, TLB_READ, TLB_WRITE, WINDOW } from '../engine/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { RegisterAccess } from './lower.ts';
-import { emitTlbEntry } from './lower-access.ts';
+import { emitLeftInPage, emitTlbFind } from './lower-access.ts';
 import { MOST_AHEAD } from './plan.ts';
 import { type Code, I32, OP, VOID } from './wasm.ts';
 
@@ -37,10 +37,6 @@ function emitAtMost(code: Code, local: number, push: () => void): void {
 export function emitMoves(code: Code): void {
   const [source, destination, most, bytes] = [0, 1, 2, 3] as const;
   const size = code.local(I32);
-  const low = (address: number): void => {
-    code.get(address);
-    code.op(OP.i32_wrap_i64);
-  };
   const zeroIf = (emit: () => void): void => {
     emit();
     code.if(VOID, false);
@@ -48,34 +44,21 @@ export function emitMoves(code: Code): void {
     code.op(OP.return);
     code.end();
   };
-  /** Sets a local to the host's address of a guest's; returns from the function where the TLB does not have its page. */
+  /** The local with the host's address of a guest's; returns from the function where the TLB does not have its page. */
   const find = (address: number, tag: number): number => {
     const host = code.local(I32);
-    const entry = code.local(I32);
     zeroIf(() => {
-      low(address);
-      emitTlbEntry(code);
-      code.tee(entry);
-      code.memory(OP.i64_load, TLB + tag);
-      code.get(address);
-      code.i64(BigInt(-PAGE_SIZE));
-      code.op(OP.i64_and);
-      code.op(OP.i64_ne);
+      emitTlbFind(code, true, address, tag, host);
+      code.op(OP.i32_eqz);
     });
-    low(address);
-    code.get(entry);
-    code.memory(OP.i32_load, TLB + TLB_ADDEND);
-    code.op(OP.i32_add);
-    code.set(host);
     return host;
   };
   for (const address of [source, destination])
     emitAtMost(code, most, () => {
-      code.i32(PAGE_SIZE);
-      low(address);
-      code.i32(PAGE_SIZE - 1);
-      code.op(OP.i32_and);
-      code.op(OP.i32_sub);
+      emitLeftInPage(code, () => {
+        code.get(address);
+        code.op(OP.i32_wrap_i64);
+      });
       code.get(bytes);
       code.op(OP.i32_div_u);
     });

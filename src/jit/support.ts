@@ -19,7 +19,7 @@ import {
   TLB_WRITE,
 } from '../engine/layout.ts';
 import { HELPERS, type Helper, WITHOUT_HOST } from './helpers.ts';
-import { emitTlbEntry } from './lower-access.ts';
+import { emitLeftInPage, emitTlbEntry, emitTlbFind } from './lower-access.ts';
 import { emitMoves } from './moves.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
@@ -222,16 +222,11 @@ function emitCrossing(code: Code, name: 'load' | 'store', isa: Isa, bytes: numbe
   const wide = isa.variant.width === 64;
   const inFirst = code.local(I32);
   const second = code.local(wide ? I64 : I32);
-  const number = (value: number): void => (wide ? code.i64(BigInt(value)) : code.i32(value));
   const low = (local: number): void => {
     code.get(local);
     if (wide) code.op(OP.i32_wrap_i64);
   };
-  code.i32(PAGE_SIZE);
-  low(ADDRESS);
-  code.i32(PAGE_SIZE - 1);
-  code.op(OP.i32_and);
-  code.op(OP.i32_sub);
+  emitLeftInPage(code, () => low(ADDRESS));
   code.tee(inFirst);
   code.get(bytes);
   code.op(OP.i32_lt_u);
@@ -244,27 +239,10 @@ function emitCrossing(code: Code, name: 'load' | 'store', isa: Isa, bytes: numbe
   if (wide) code.op(OP.i64_extend_i32_u);
   code.op(wide ? OP.i64_add : OP.i32_add);
   code.set(second);
-  /** Of a part that begins at `at`: sets a local to its host address, and leaves on the stack whether it is known. */
-  const find = (at: number, host: number): void => {
-    const entry = code.borrow(I32);
-    low(at);
-    low(at);
-    emitTlbEntry(code);
-    code.tee(entry);
-    code.memory(OP.i32_load, TLB + TLB_ADDEND);
-    code.op(OP.i32_add);
-    code.set(host);
-    code.get(entry);
-    code.memory(wide ? OP.i64_load : OP.i32_load, TLB + (name === 'load' ? TLB_READ : TLB_WRITE));
-    code.get(at);
-    number(-PAGE_SIZE);
-    code.op(wide ? OP.i64_and : OP.i32_and);
-    code.op(wide ? OP.i64_eq : OP.i32_eq);
-    code.release(I32, entry);
-  };
   const hosts = [code.local(I32), code.local(I32)] as const;
-  find(ADDRESS, hosts[0]);
-  find(second, hosts[1]);
+  const tag = name === 'load' ? TLB_READ : TLB_WRITE;
+  emitTlbFind(code, wide, ADDRESS, tag, hosts[0]);
+  emitTlbFind(code, wide, second, tag, hosts[1]);
   code.op(OP.i32_and);
   code.if();
   for (const [part, host] of hosts.entries()) {

@@ -338,6 +338,7 @@ export class Unit implements Surroundings {
   #beforeTurns({ pc, instruction }: Item): void {
     const { repeats } = instruction.decoded;
     const watch = this.#watch;
+    // It begins a block of its own: it branches to itself.
     if (repeats === undefined || this.#executed > 0) return;
     if (watch.observes || watch.counts || watch.stopsAt(pc).length > 0) return;
     emitRepeatedMove(this.code, repeats, this.registers, LEFT_BUDGET);

@@ -92,10 +92,11 @@ describe('a run that may end early', () => {
         const machine = begin(engine);
         const { round } = loop;
         let asked = 0;
-        // The window begins behind the last branch backwards that is within the budget.
+        // No branch backwards is within the window, but one is among the last instructions of what is given.
         const budget = 10 * round + loop.branch;
-        machine.run(budget, 1, () => (asked++ === 0 ? 2 * round : 0));
-        expect(machine.instructions).toBe(budget + 2 * round);
+        const given = 2 * round + 1;
+        machine.run(budget, round - 2, () => (asked++ === 0 ? given : 0));
+        expect(machine.instructions).toBe(budget + given);
       });
 
       it('ends at its budget where nothing within the window is a branch backwards', () => {
