@@ -89,8 +89,9 @@ export class GoProgram {
     if (table === undefined)
       throw new NotGoError('not a Go program: it has no pclntab; what needs Go tables cannot be done with it');
     const buildInfo = readBuildInfo(elf);
+    // Read for this alone: the image would keep them, and they are most of the file.
     const readOnly = (): Uint8Array[] =>
-      elf.loads.filter((s) => !s.writable).flatMap((s) => image.bytesFrom(s.vaddr) ?? []);
+      elf.loads.filter((s) => !s.writable).map((s) => elf.file.range(s.offset, s.filesz));
     const found = findRelease(buildInfo, table.magic, readOnly, NEWEST_RELEASE);
     if (found === undefined) throw new NotGoError('a Go program of an unknown release');
     return new GoProgram(elf, image, buildInfo, found, openTables(elf, image, table, found.release));
