@@ -3,6 +3,7 @@
 // another processor, it does not accept.
 
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { NativeCode } from '../src/index.ts';
 
 /** Does something while V8 takes `%Name` for one of its functions. */
@@ -33,12 +34,20 @@ function native<A extends readonly unknown[], R>(
 /** What makes V8 compile a module at once, and with its optimising compiler only. */
 const FLAGS = ['liftoff', 'wasm-lazy-compilation', 'wasm-dynamic-tiering'];
 
+/** How many functions of a module V8 compiles at a time, by default as many as it has threads: the largest take 50 MB each. */
+const tasks = (count: number): void => setFlagsFromString(`--wasm-num-compilation-tasks=${count}`);
+const TASKS_BY_DEFAULT = 128;
+const TASKS = 2;
+
 /** A module of all functions optimised. */
 function optimised(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   for (const flag of FLAGS) setFlagsFromString(`--no-${flag}`);
+  tasks(TASKS);
   try {
     return new WebAssembly.Module(bytes);
   } finally {
+    // As they were: V8 takes no machine code that was made with other flags.
+    tasks(TASKS_BY_DEFAULT);
     for (const flag of FLAGS) setFlagsFromString(`--${flag}`);
   }
 }
@@ -126,5 +135,13 @@ export function v8NativeCode(): NativeCode | undefined {
       return { code: new Uint8Array(serialize(optimised(asAnother(bytes)))), shell: shellOf(bytes) };
     },
     restore: ({ code, shell }) => deserialize(code.buffer, shell),
+    makeRoom() {
+      setFlagsFromString('--expose-gc');
+      const gc = runInNewContext('gc') as () => void;
+      setFlagsFromString('--no-expose-gc');
+      // What the first one frees V8 gives back with the second.
+      gc();
+      gc();
+    },
   };
 }

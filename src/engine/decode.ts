@@ -7,7 +7,7 @@
 import type { Decoded, Isa } from '../../isa/dsl/isa.ts';
 import { Folds } from '../uop/fold.ts';
 import { type OpList, writtenOut } from '../uop/ops.ts';
-import { Recipes, record } from '../uop/record.ts';
+import { record, SharedParts } from '../uop/record.ts';
 import { compileSteps } from './evaluate.ts';
 import type { FlagsPutOff } from './flags.ts';
 import { BLOCK_SIZE, PAGE_SIZE } from './layout.ts';
@@ -32,22 +32,24 @@ export interface Instruction {
 
 /** Its steps are made when it is first executed: a compiler looks at many instructions that never are. */
 class CachedInstruction implements Instruction {
+  /** By which blocks name it while it is young. */
+  number = NONE;
   readonly decoded: Decoded;
   readonly length: number;
   readonly branches: boolean;
   readonly list: OpList;
   readonly call: boolean;
-  readonly #make: () => readonly Step[];
+  readonly #cache: DecodeCache;
   #steps: readonly Step[] | undefined;
   #writtenOut: OpList | undefined;
 
-  constructor(decoded: Decoded, list: OpList, call: boolean, make: () => readonly Step[]) {
+  constructor(decoded: Decoded, list: OpList, call: boolean, cache: DecodeCache) {
     this.decoded = decoded;
     this.length = decoded.length;
     this.branches = list.branches;
     this.list = list;
     this.call = call;
-    this.#make = make;
+    this.#cache = cache;
   }
 
   get writtenOut(): OpList {
@@ -56,21 +58,28 @@ class CachedInstruction implements Instruction {
   }
 
   get steps(): readonly Step[] {
-    this.#steps ??= this.#make();
+    this.#steps ??= this.#cache.stepsOf(this.list);
     return this.#steps;
   }
 }
 
-/** The instructions of one block of code, by DecodeCache.index; `undefined` where none has been decoded. */
+/** What stands in a block where no instruction has been decoded. */
+const NONE = 0;
+
+/** The instructions of one block of code, by DecodeCache.index. */
 export interface CodeBlock {
   /** Its address, in blocks. */
   readonly number: number;
   /** Bytes of the whole page. */
   readonly bytes: Uint8Array;
-  readonly instructions: (Instruction | undefined)[];
-  /** How often each was branched to, counted only for a compiler; negative where there is compiled code. */
-  readonly heat: Int32Array;
+  /** Their numbers (DecodeCache.numbered): there are thousands of blocks, and a reference takes four times as much. */
+  readonly numbers: Uint16Array;
+  /** How often each was branched to, up to HOTTEST, counted only for a compiler; negative where there is compiled code. */
+  readonly heat: Int16Array;
 }
+
+/** The heat of what was branched to so often, or more often. */
+export const HOTTEST = 0x7fff;
 
 const RECENT = 1024;
 /**
@@ -86,7 +95,7 @@ export class DecodeCache {
   readonly #host: Host;
   readonly #pool: ConstantPool;
   readonly #pcPlace: number;
-  readonly #recipes = new Recipes();
+  readonly #shared = new SharedParts();
   readonly #flags: FlagsPutOff;
   readonly #blocks = new Map<number, CodeBlock>();
   /** What was looked up last, by the low bits of its number: calls and returns go to and fro between a few blocks. */
@@ -102,8 +111,10 @@ export class DecodeCache {
   #switchPoint = -1;
   #blockListener: ((block: CodeBlock) => void) | undefined;
   /** By encoding: its bytes as text, or as a number where all have four. */
-  #young = new Map<string | number, Instruction>();
-  #old: ReadonlyMap<string | number, Instruction> = this.#young;
+  #young = new Map<string | number, CachedInstruction>();
+  #old: ReadonlyMap<string | number, CachedInstruction> = this.#young;
+  /** The young ones by number, NONE being none's. */
+  readonly numbered: (Instruction | undefined)[] = [undefined];
 
   constructor(isa: Isa, memory: Memory, host: Host, pool: ConstantPool, flags: FlagsPutOff, pcPlace: number) {
     this.#isa = isa;
@@ -127,8 +138,8 @@ export class DecodeCache {
       found = {
         number,
         bytes: this.pageBytes(address),
-        instructions: new Array<Instruction | undefined>(size).fill(undefined),
-        heat: new Int32Array(size),
+        numbers: new Uint16Array(size),
+        heat: new Int16Array(size),
       };
       this.#blocks.set(number, found);
       this.#blockListener?.(found);
@@ -166,17 +177,17 @@ export class DecodeCache {
    */
   at(address: number): Instruction | undefined {
     if (address % this.#isa.quantum !== 0) throw new GuestFault(address, 'execute', 'alignment');
-    const { instructions, bytes } = this.block(address);
+    const { numbers, bytes } = this.block(address);
     const index = this.index(address);
-    const cached = instructions[index];
+    const cached = this.numbered[numbers[index]!];
     if (cached !== undefined) return cached;
     const offset = address % PAGE_SIZE;
     const instruction = this.#decode(bytes, offset, address);
-    if (instruction !== undefined && offset + instruction.length <= PAGE_SIZE) instructions[index] = instruction;
+    if (instruction !== undefined && offset + instruction.length <= PAGE_SIZE) numbers[index] = instruction.number;
     return instruction;
   }
 
-  #decode(page: Uint8Array, offset: number, address: number): Instruction | undefined {
+  #decode(page: Uint8Array, offset: number, address: number): CachedInstruction | undefined {
     let bytes = page;
     let from = offset;
     if (this.#isa.maxLength === 4) {
@@ -203,7 +214,7 @@ export class DecodeCache {
   }
 
   /** The instruction of an encoding, which is young from now on. */
-  #known(key: string | number): Instruction | undefined {
+  #known(key: string | number): CachedInstruction | undefined {
     const young = this.#young.get(key);
     if (young !== undefined) return young;
     const old = this.#old.get(key);
@@ -211,9 +222,10 @@ export class DecodeCache {
     return old;
   }
 
-  #add(key: string | number, instruction: Instruction): void {
+  #add(key: string | number, instruction: CachedInstruction): void {
     if (this.#young.size >= GENERATION) this.#age();
     this.#young.set(key, instruction);
+    instruction.number = this.numbered.push(instruction) - 1;
   }
 
   /** Begins a generation, and forgets the one before the last. */
@@ -221,13 +233,14 @@ export class DecodeCache {
     this.#old = this.#young;
     this.#young = new Map();
     // In place: the machine's loop may hold one of them.
-    for (const { instructions } of this.#blocks.values()) instructions.fill(undefined);
+    for (const { numbers } of this.#blocks.values()) numbers.fill(NONE);
+    this.numbered.length = 1;
   }
 
-  #make(key: string | number, decoded: Decoded): Instruction {
-    const list = record(this.#isa.variant, (e) => decoded.effect(e), this.#recipes);
+  #make(key: string | number, decoded: Decoded): CachedInstruction {
+    const list = record(this.#isa.variant, (e) => decoded.effect(e), this.#shared);
     const call = this.#isa.variant.delaySlot && list.ops.some((o) => o.op === 'branch' && o.kind === 'call');
-    const made = new CachedInstruction(decoded, list, call, () => this.stepsOf(list));
+    const made = new CachedInstruction(decoded, list, call, this);
     this.#add(key, made);
     return made;
   }
@@ -265,13 +278,21 @@ export class DecodeCache {
   /** Forgets a page whose bytes or protection have changed. */
   invalidate(page: number): void {
     this.#switchPoint = -1;
-    for (const { number, instructions, heat } of this.#blocksOf(page)) {
+    for (const { number, numbers, heat } of this.#blocksOf(page)) {
       // In place as well: the machine's loop may hold the block that its own store has just changed.
-      instructions.fill(undefined);
+      numbers.fill(NONE);
       heat.fill(0);
       this.#blocks.delete(number);
       this.#recent[number & (RECENT - 1)] = undefined;
     }
+  }
+
+  /** Forgets all instructions: those that are asked for again are decoded again. What is known of the heat remains. */
+  forgetInstructions(): void {
+    this.#age();
+    this.#age();
+    this.#asked.address = -1;
+    this.#asked.list = undefined;
   }
 
   /** The blocks that hold decoded instructions. */

@@ -236,7 +236,7 @@ export class Machine implements Watched {
     const plain = this.breakpoints === undefined;
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
-    const { indexShift: shift, blockMask } = this.code;
+    const { indexShift: shift, blockMask, numbered } = this.code;
     let block = this.code.block(this.state.pc);
     let blockLow = (block.number * BLOCK_SIZE) | 0;
     let blockHigh = Math.floor(block.number / (2 ** 32 / BLOCK_SIZE)) | 0;
@@ -249,7 +249,7 @@ export class Machine implements Watched {
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;
-      if ((low & blockMask) === blockLow && high === blockHigh) instruction = block.instructions[index];
+      if ((low & blockMask) === blockLow && high === blockHigh) instruction = numbered[block.numbers[index]!];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
         block = this.code.block(this.state.pc);
@@ -288,7 +288,7 @@ export class Machine implements Watched {
     const observed = this.#observed;
     let told = compiler?.takeTold() === true;
     const stopInCallSlots = this.stopInCallSlots;
-    const { indexShift: shift, blockMask } = this.code;
+    const { indexShift: shift, blockMask, numbered } = this.code;
     let block = this.code.block(this.state.pc);
     let blockLow = (block.number * BLOCK_SIZE) | 0;
     let blockHigh = Math.floor(block.number / (2 ** 32 / BLOCK_SIZE)) | 0;
@@ -301,7 +301,7 @@ export class Machine implements Watched {
       if (!plain && this.#stopsAt(low, high)) return 'breakpoint';
       let instruction: Instruction | undefined;
       const index = (low & (BLOCK_SIZE - 1)) >>> shift;
-      if ((low & blockMask) === blockLow && high === blockHigh) instruction = block.instructions[index];
+      if ((low & blockMask) === blockLow && high === blockHigh) instruction = numbered[block.numbers[index]!];
       if (instruction === undefined) {
         instruction = this.#fetch(low, high);
         block = this.code.block(this.state.pc);

@@ -2,7 +2,7 @@
 
 import { crc32 } from 'node:zlib';
 import type { Compiler, CompilerParts, Left, MakeCompiler, Watched } from '../engine/compiler.ts';
-import type { CodeBlock } from '../engine/decode.ts';
+import { type CodeBlock, HOTTEST } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import { BLOCK_SIZE, FLAGS_SETTLER, LEFT_FLAG, PAGE_SIZE, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
@@ -12,7 +12,7 @@ import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
 import { EXIT, type ExitKind, Exits } from './exits.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
-import { CodeDamaged, type CodeImage, type CodeModule, type CodeStore, type HostImage } from './image.ts';
+import { CodeDamaged, type CodeImage, type CodeStore, type HostImage } from './image.ts';
 import { bodyOf, moduleOf, settlerModule, usagesOf } from './making.ts';
 import { type MadeUnit, Modules } from './modules.ts';
 import type { Plan } from './plan.ts';
@@ -102,6 +102,8 @@ class JitCompiler implements Compiler {
   /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
   readonly #began = hostMilliseconds();
+  /** The run is over: what is made now is to be kept, and nothing of it will be called. */
+  #over = false;
   /** Who wants to know, while code is made to be kept, that some of it has been. */
   #working: (() => void) | undefined;
 
@@ -182,7 +184,7 @@ class JitCompiler implements Compiler {
     const { isa, flags } = this.#parts;
     const began = hostMilliseconds();
     const firstSlot = this.#modules.slots;
-    this.#modules.addFunction(settlerModule(isa, this.#memoryPages, firstSlot, flags.lists()));
+    this.#modules.addFunction(settlerModule(isa, this.#memoryPages, firstSlot, flags.lists()), this.#over);
     this.#settler = firstSlot;
     this.#useSettler();
     flags.followed = 0;
@@ -364,9 +366,11 @@ class JitCompiler implements Compiler {
 
   keep(working?: () => void): void {
     this.#working = working;
+    this.#over = true;
     try {
       this.#keep();
     } finally {
+      this.#over = false;
       this.#working = undefined;
     }
   }
@@ -380,7 +384,10 @@ class JitCompiler implements Compiler {
     const { restArrivals, restVisits, restShare, nativeShare, keepLeast, packInstructions } = this.#policy;
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     this.#makeFast(until(restShare), restVisits);
-    if (this.#arrivals >= restArrivals) this.#compileRest(until(restShare));
+    if (this.#arrivals >= restArrivals) {
+      this.#makeRoom(store);
+      this.#compileRest(until(restShare));
+    }
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.stats.restored > 0) this.#compileBridges(this.#bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) this.#makeSettler();
@@ -388,10 +395,24 @@ class JitCompiler implements Compiler {
     const inUse = this.#entries.slots().add(this.#settler);
     for (const slot of this.#bridges.slots()) inUse.add(slot);
     if (this.#news) this.#modules.pack(inUse, packInstructions);
-    if (this.#modules.optimise(inUse, until(nativeShare), this.#working)) this.#news = true;
-    if (!this.#news) return;
-    store.save(this.#variantName(variant), this.#image(this.#modules.used(inUse)));
+    const image = this.#image();
+    // Nothing is executed any more, and the host's optimising compiler needs the room.
+    this.#forget();
+    this.#modules.retire();
+    this.#makeRoom(store);
+    const optimised = this.#modules.optimise(inUse, until(nativeShare), this.#working);
+    const modules = this.#modules.used(inUse);
+    const held = modules.reduce((sum, { instructions }) => sum + instructions, 0);
+    if (this.#news || optimised) store.save(this.#variantName(variant), { ...image, modules, held });
     this.#news = false;
+    this.#modules.clear();
+  }
+
+  /** Gives back what only executing needs, and compiling has left behind: the first run of a large program has filled the memory with it. */
+  #makeRoom(store: CodeStore): void {
+    if (this.stats.instructions < this.#policy.packInstructions) return;
+    this.#parts.code.forgetInstructions();
+    store.native?.makeRoom();
   }
 
   /** Compiles what was executed but not often enough for the sake of this run, `until` it is so late. */
@@ -451,17 +472,16 @@ class JitCompiler implements Compiler {
     this.stats.milliseconds += hostMilliseconds() - began;
   }
 
-  #image(modules: readonly CodeModule[]): CodeImage {
+  /** What there is to keep, but for the modules. */
+  #image(): Omit<CodeImage, 'modules' | 'held'> {
     const { memory, flags } = this.#parts;
     // In order, which is how a file is best looked through.
     const pages = [...this.#pages].sort((a, b) => a - b);
     const blocks = this.#coverage.all();
     return {
       host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#store?.native),
-      modules,
       slots: this.#modules.slots,
       settler: this.#settler,
-      held: modules.reduce((sum, { instructions }) => sum + instructions, 0),
       ...this.#entries.all(),
       ...this.#bridges.all(),
       ...this.#planner.all(),
@@ -512,7 +532,7 @@ class JitCompiler implements Compiler {
     const index = this.#parts.code.index(pc);
     const heat = block.heat[index]!;
     if (heat < 0) return true;
-    block.heat[index] = heat + 1;
+    if (heat < HOTTEST) block.heat[index] = heat + 1;
     this.#arrivals++;
     const { threshold, urgent, batchAddresses, warmUp } = this.#policy;
     if (heat + 1 < threshold) return false;
@@ -540,6 +560,13 @@ class JitCompiler implements Compiler {
   /** Forgets all compiled code. None of it is running: a store to code leaves it first. */
   flush(): void {
     this.stats.flushes++;
+    this.#forget();
+    this.#modules.clear();
+    this.#news = false;
+  }
+
+  /** Forgets where there is compiled code, and what is known of it. */
+  #forget(): void {
     this.#held = 0;
     this.#entries.clear();
     this.#bridges.clear();
@@ -550,10 +577,8 @@ class JitCompiler implements Compiler {
     this.#planner.clear();
     this.#pages.clear();
     this.#coverage.clear();
-    this.#modules.clear();
     this.#settler = -1;
     this.#useSettler();
-    this.#news = false;
   }
 
   #exit(kind: ExitKind, pc: number, block: Block, executed: number, told: boolean): number {
@@ -622,6 +647,7 @@ class JitCompiler implements Compiler {
     if (plans.length === 0) return true;
     try {
       this.#makeModule(plans);
+      if (this.#over) this.#parts.code.forgetInstructions();
       this.#working?.();
       return true;
     } catch (error) {
@@ -657,7 +683,7 @@ class JitCompiler implements Compiler {
         common,
       };
     });
-    const bytes = this.#modules.add(units);
+    const bytes = this.#modules.add(units, this.#over);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;

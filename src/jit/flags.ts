@@ -268,6 +268,6 @@ class Extended {
   }
 
   finish(): OpList {
-    return { ...this.#list, ops: this.ops, temps: this.types };
+    return { ...this.#list, ops: this.ops.slice(), temps: this.types.slice() };
   }
 }

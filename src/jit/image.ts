@@ -39,6 +39,8 @@ export interface NativeCode {
   of(bytes: Uint8Array<ArrayBuffer>): MachineCode | undefined;
   /** The module, made of such code; undefined where the host does not accept it. */
   restore(native: MachineCode): WebAssembly.Module | undefined;
+  /** What nobody can reach any more is to be given back now. */
+  makeRoom(): void;
 }
 
 /** The host's machine code of the modules that units stand on (`host-side.ts`). */

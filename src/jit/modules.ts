@@ -2,7 +2,7 @@
 // host's own machine code of them.
 
 import { hostMilliseconds } from '../engine/host-clock.ts';
-import type { CodeModule, CodeStore } from './image.ts';
+import type { CodeModule, CodeStore, MachineCode } from './image.ts';
 import type { Body } from './wasm.ts';
 
 /** What modules are instantiated with. */
@@ -24,16 +24,50 @@ export interface MadeUnit {
   readonly common: boolean;
 }
 
+/** Bytes of modules of which the host has made machine code by which what it left behind is given back. */
+const SPENT = 1_000_000;
+
+const instructionsOf = (units: readonly MadeUnit[]): number => units.reduce((sum, unit) => sum + unit.instructions, 0);
+
+/** Makes a module of units. */
+type Assemble = (units: readonly MadeUnit[]) => Uint8Array<ArrayBuffer>;
+
+/** A module of units that this run has made. It has no bytes but those of its units, until somebody asks for them. */
+class MadeModule implements CodeModule {
+  readonly units: readonly MadeUnit[];
+  readonly slots: readonly number[];
+  readonly instructions: number;
+  readonly native: MachineCode | undefined;
+  readonly #assemble: Assemble;
+
+  constructor(units: readonly MadeUnit[], assemble: Assemble, native?: MachineCode) {
+    this.units = units;
+    this.slots = units.map(({ slot }) => slot);
+    this.instructions = instructionsOf(units);
+    this.native = native;
+    this.#assemble = assemble;
+  }
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#assemble(this.units);
+  }
+
+  get optimised(): boolean {
+    return this.native !== undefined;
+  }
+
+  /** The same with the host's machine code of it. */
+  with(native: MachineCode): MadeModule {
+    return new MadeModule(this.units, this.#assemble, native);
+  }
+}
+
 /** A module of this run. */
 interface Held {
   module: CodeModule;
   /** It belongs to another run, and nothing of it has been wanted yet. */
   asleep: boolean;
-  /** What it is made of, where it can be taken apart. */
-  readonly units: readonly MadeUnit[] | undefined;
 }
-
-const instructionsOf = (units: readonly MadeUnit[]): number => units.reduce((sum, unit) => sum + unit.instructions, 0);
 
 /** Units that are packed together: whether they are fast, and common. */
 const GROUPS = [
@@ -58,8 +92,7 @@ function inParts(units: readonly MadeUnit[], most: number): MadeUnit[][] {
 
 export class Modules {
   readonly #host: () => ModuleHost;
-  /** Makes a module of units. */
-  readonly #assemble: (units: readonly MadeUnit[]) => Uint8Array<ArrayBuffer>;
+  readonly #assemble: Assemble;
   /** Where they are to be kept. */
   readonly #store: CodeStore | undefined;
   #held: Held[] = [];
@@ -67,11 +100,7 @@ export class Modules {
   #asleep: (Held | undefined)[] = [];
   #slots = 0;
 
-  constructor(
-    host: () => ModuleHost,
-    assemble: (units: readonly MadeUnit[]) => Uint8Array<ArrayBuffer>,
-    store: CodeStore | undefined,
-  ) {
+  constructor(host: () => ModuleHost, assemble: Assemble, store: CodeStore | undefined) {
     this.#host = host;
     this.#assemble = assemble;
     this.#store = store;
@@ -87,33 +116,31 @@ export class Modules {
     return this.#asleep[slot] !== undefined;
   }
 
-  /** Makes a module of units, which fill the next slots. @returns how many bytes it has */
-  add(units: readonly MadeUnit[]): number {
+  /**
+   * Makes a module of units, which fill the next slots.
+   * @param later it is for later runs only: nothing of it will be called in this one
+   * @returns how many bytes it has
+   */
+  add(units: readonly MadeUnit[], later = false): number {
     const held = this.#made(units);
-    this.#add(held);
-    return held.module.bytes.length;
+    const { bytes } = held.module;
+    this.#add(held, bytes, later);
+    return bytes.length;
   }
 
   /** Makes a module of one function, which is no unit, and fills the next slot. */
-  addFunction(bytes: Uint8Array<ArrayBuffer>): void {
+  addFunction(bytes: Uint8Array<ArrayBuffer>, later = false): void {
     const module = { bytes, slots: [this.#slots], instructions: 0, native: undefined, optimised: false };
-    this.#add({ module, asleep: false, units: undefined });
+    this.#add({ module, asleep: false }, bytes, later);
   }
 
   #made(units: readonly MadeUnit[]): Held {
-    const module: CodeModule = {
-      bytes: this.#assemble(units),
-      slots: units.map(({ slot }) => slot),
-      instructions: instructionsOf(units),
-      native: undefined,
-      optimised: false,
-    };
-    return { module, asleep: false, units };
+    return { module: new MadeModule(units, this.#assemble), asleep: false };
   }
 
-  #add(held: Held): void {
+  #add(held: Held, bytes: Uint8Array<ArrayBuffer>, later: boolean): void {
     this.#grow(this.#slots + held.module.slots.length);
-    this.#instantiate(held);
+    if (!later) this.#instantiate(new WebAssembly.Module(bytes));
     if (this.#store !== undefined) this.#held.push(held);
   }
 
@@ -121,7 +148,7 @@ export class Modules {
   adopt(modules: readonly CodeModule[], slots: number): void {
     this.#grow(slots);
     for (const module of modules) {
-      const held: Held = { module, asleep: true, units: undefined };
+      const held: Held = { module, asleep: true };
       this.#held.push(held);
       for (const slot of module.slots) this.#asleep[slot] = held;
     }
@@ -142,10 +169,6 @@ export class Modules {
     if (held === undefined) return;
     for (const each of held.module.slots) this.#asleep[each] = undefined;
     held.asleep = false;
-    this.#instantiate(held);
-  }
-
-  #instantiate(held: Held): void {
     const { native } = held.module;
     let made = native === undefined ? undefined : this.#store?.native?.restore(native);
     if (made === undefined) {
@@ -154,14 +177,23 @@ export class Modules {
       // Machine code that the host does not accept is to be made anew.
       if (native !== undefined) held.module = { bytes, slots, instructions, native: undefined, optimised: false };
     }
-    void new WebAssembly.Instance(made, this.#host().imports);
+    this.#instantiate(made);
+  }
+
+  #instantiate(module: WebAssembly.Module): void {
+    void new WebAssembly.Instance(module, this.#host().imports);
   }
 
   clear(): void {
-    for (let i = 0; i < this.#slots; i++) this.#host().table.set(i, null);
+    this.retire();
     this.#held = [];
-    this.#asleep = [];
     this.#slots = 0;
+  }
+
+  /** Lets the host forget all of them: none can be called any more. */
+  retire(): void {
+    for (let i = 0; i < this.#slots; i++) this.#host().table.set(i, null);
+    this.#asleep = [];
   }
 
   /** Those of which a slot is in use. */
@@ -183,8 +215,9 @@ export class Modules {
     const units: MadeUnit[] = [];
     const others: Held[] = [];
     for (const held of this.#held) {
-      if (held.units === undefined || held.module.optimised) others.push(held);
-      else for (const unit of held.units) if (inUse.has(unit.slot)) units.push(unit);
+      const { module } = held;
+      if (!(module instanceof MadeModule) || module.optimised) others.push(held);
+      else for (const unit of module.units) if (inUse.has(unit.slot)) units.push(unit);
     }
     const packed = GROUPS.flatMap(([fast, common]) => {
       const group = units.filter((unit) => unit.fast === fast && unit.common === common);
@@ -207,14 +240,23 @@ export class Modules {
     const native = this.#store?.native;
     if (native === undefined) return false;
     let news = false;
+    let spent = 0;
     for (const held of this.#used(inUse)) {
       if (held.asleep || held.module.optimised) continue;
       if (hostMilliseconds() > until) break;
-      const optimised = native.of(held.module.bytes);
+      const { module } = held;
+      const { bytes } = module;
+      const optimised = native.of(bytes);
       if (optimised === undefined) break;
-      const { bytes, slots, instructions } = held.module;
-      held.module = { bytes, slots, instructions, native: optimised, optimised: true };
+      const { slots, instructions } = module;
+      if (module instanceof MadeModule) held.module = module.with(optimised);
+      else held.module = { bytes, slots, instructions, native: optimised, optimised: true };
       news = true;
+      spent += bytes.length;
+      if (spent > SPENT) {
+        native.makeRoom();
+        spent = 0;
+      }
       working?.();
     }
     return news;

@@ -55,6 +55,14 @@ export interface FunctionImage {
 const FAST = 1;
 const DIVIDED = 2;
 
+/** How many operations there are to compile. */
+function operationsIn(blocks: readonly Block[]): number {
+  let operations = 0;
+  for (const { items } of blocks)
+    for (const { instruction, slot } of items) operations += instruction.list.ops.length + (slot?.list.ops.length ?? 0);
+  return operations;
+}
+
 /** What plans are made of and for. */
 interface Given {
   readonly parts: CompilerParts;
@@ -137,7 +145,7 @@ export class Planner {
       const starts = [start, ...also, ...pcs];
       const found = this.#blocks(starts, extent, this.#coldIn(function_), () => false, MOST_OF_FUNCTION);
       const { blocks, resumes, complete } = found;
-      if (complete && blocks.length <= policy.maxBlocks) {
+      if (complete && this.#fits(blocks)) {
         if (!beginsAt(start, blocks)) return [];
         function_.compiled++;
         return [plan(start, also, pcs, blocks, resumes, false)];
@@ -169,18 +177,24 @@ export class Planner {
    * @param entered what is going to be an entry
    */
   #part(start: number, extent: Extent, also: readonly number[], entered: ReadonlySet<number>): Plan[] {
-    const { entries, policy } = this.#given;
+    const { entries } = this.#given;
     const part = this.#knownOf(start, true);
     const cold = this.#coldIn(part);
     const ends = (at: number): boolean => entered.has(at) || entries.has(at);
     for (let most = MOST_OF_PART; most > 0; most >>>= 1) {
       const { blocks, resumes } = this.#blocks([start, ...also], extent, cold, ends, most);
-      if (blocks.length > policy.maxBlocks) continue;
+      if (!this.#fits(blocks)) continue;
       if (!beginsAt(start, blocks)) break;
       part.compiled++;
       return [plan(start, also, [], blocks, resumes, false)];
     }
     return [];
+  }
+
+  /** Whether blocks are not too many for a unit. */
+  #fits(blocks: readonly Block[]): boolean {
+    const { maxBlocks, maxOperations } = this.#given.policy;
+    return blocks.length <= maxBlocks && operationsIn(blocks) <= maxOperations;
   }
 
   /** What is known of a function or part, from now on if nothing is. */
@@ -230,7 +244,7 @@ export class Planner {
   }
 
   #begins(pc: number, blocks: readonly Block[]): boolean {
-    return blocks.length <= this.#given.policy.maxBlocks && beginsAt(pc, blocks);
+    return this.#fits(blocks) && beginsAt(pc, blocks);
   }
 
   #blocks(

@@ -35,6 +35,8 @@ export interface Policy {
   readonly prunings: number;
   /** A function of more blocks than this is compiled in parts: its nesting would exhaust the host's stack, ours and V8's. */
   readonly maxBlocks: number;
+  /** The same for one of more operations: V8's optimising compiler takes some 6 KB for each, and compiles several functions at a time. */
+  readonly maxOperations: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;
   /** Where code is kept: arrivals without which there is nothing that the next run should find compiled besides. */
@@ -70,7 +72,8 @@ export const POLICY: Policy = {
   bridgeBatch: 16,
   maxCompilations: 24,
   prunings: 6,
-  maxBlocks: 1200,
+  maxBlocks: 300,
+  maxOperations: 4000,
   cacheInstructions: 600_000,
   restArrivals: 1000,
   packInstructions: 12_000,

@@ -315,7 +315,7 @@ export class Bytes {
 export type Label = number;
 
 /** Which way a branch mostly goes. */
-export interface Hint {
+interface Hint {
   /** Of the branch, from where its function's locals are declared. */
   readonly offset: number;
   readonly taken: boolean;
@@ -328,10 +328,14 @@ export interface Hole {
   readonly start: number;
 }
 
-/** A function's body as the code section wants it, the hints for its branches, and what is to be filled in. */
+/**
+ * A function's body as the code section wants it, the hints for its branches as theirs does, and what is to be filled in. Those of a run are
+ * kept to its end: nothing of them is longer than it must be.
+ */
 export interface Body {
   readonly bytes: Uint8Array;
-  readonly hints: readonly Hint[];
+  readonly hints: Uint8Array;
+  readonly hintCount: number;
   readonly holes: readonly Hole[];
 }
 
@@ -526,15 +530,22 @@ export class Code extends Bytes {
       head.unsigned(count);
       head.u8(type);
     }
-    const out = new Bytes();
-    out.unsigned(head.length + this.length + 1);
-    out.append(head.view());
-    out.append(this.view());
-    out.u8(0x0b);
-    const hints = this.#hints.map(({ offset, taken }) => ({ offset: head.length + offset, taken }));
-    const begin = out.length - this.length - 1;
+    const size = new Bytes();
+    size.unsigned(head.length + this.length + 1);
+    const begin = size.length + head.length;
+    const bytes = new Uint8Array(begin + this.length + 1);
+    bytes.set(size.view());
+    bytes.set(head.view(), size.length);
+    bytes.set(this.view(), begin);
+    bytes[bytes.length - 1] = 0x0b;
+    const hints = new Bytes();
+    for (const { offset, taken } of this.#hints) {
+      hints.unsigned(head.length + offset);
+      hints.unsigned(1);
+      hints.u8(taken ? 1 : 0);
+    }
     const holes = this.#holes.map((hole) => ({ ...hole, offset: begin + hole.offset }));
-    return { bytes: out.view(), hints, holes };
+    return { bytes, hints: hints.view().slice(), hintCount: this.#hints.length, holes };
   }
 }
 
@@ -647,16 +658,12 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   // https://github.com/WebAssembly/branch-hinting: what is unlikely is put out of the way, and costs the rest no registers.
   section(0, (s) => {
     s.name('metadata.code.branch_hint');
-    const hinted = [...parts.bodies.entries()].filter(([, { body }]) => body.hints.length > 0);
+    const hinted = [...parts.bodies.entries()].filter(([, { body }]) => body.hintCount > 0);
     s.unsigned(hinted.length);
     for (const [i, { body }] of hinted) {
       s.unsigned(parts.functions.length + i);
-      s.unsigned(body.hints.length);
-      for (const { offset, taken } of body.hints) {
-        s.unsigned(offset);
-        s.unsigned(1);
-        s.u8(taken ? 1 : 0);
-      }
+      s.unsigned(body.hintCount);
+      s.append(body.hints);
     }
   });
   section(10, (s) => {

@@ -207,7 +207,7 @@ export function writtenOut(list: OpList): OpList {
     for (const type of own.temps.slice(renamed.length)) renamed.push(temps.push(type) - 1);
     for (const part of own.ops) ops.push(withTemps(part, (temp) => renamed[temp]!));
   }
-  return { ...list, ops, temps };
+  return { ...list, ops: ops.slice(), temps: temps.slice() };
 }
 
 /** The list with its temporaries numbered in the order of their appearance, and no others: alike for lists that do alike. */

@@ -27,9 +27,21 @@ export class EffectError extends Error {
 
 const MASK: Readonly<Record<'i32' | 'i64', bigint>> = { i32: 0xffffffffn, i64: 0xffffffffffffffffn };
 
-/** Recipes of flags that instructions of one variant share, by name. */
-export class Recipes {
+/** What op lists of one variant share: recipes of flags, by name, and the types of temporaries. */
+export class SharedParts {
   readonly #byName = new Map<string, FlagsRecipe>();
+  readonly #temps = new Map<string, readonly Type[]>();
+
+  /** An array of these types: thousands of lists have one of a few hundred. */
+  temps(types: readonly Type[]): readonly Type[] {
+    const key = types.join();
+    let shared = this.#temps.get(key);
+    if (shared === undefined) {
+      shared = types.slice();
+      this.#temps.set(key, shared);
+    }
+    return shared;
+  }
 
   /** @throws EffectError for a recipe that does more than compute and set */
   of(
@@ -57,11 +69,11 @@ export class Recipes {
 
 /**
  * Records `effect` for a variant.
- * @param recipes those that have been recorded already
+ * @param shared with the lists that have been recorded already
  * @throws EffectError when operand types do not fit, with what was expected.
  */
-export function record(variant: Variant, effect: (e: Effects) => void, recipes = new Recipes()): OpList {
-  const recorder = new Recorder(variant, recipes);
+export function record(variant: Variant, effect: (e: Effects) => void, shared = new SharedParts()): OpList {
+  const recorder = new Recorder(variant, shared);
   effect(recorder);
   return recorder.finish();
 }
@@ -71,11 +83,11 @@ class Recorder implements Effects {
   readonly word: 'i32' | 'i64';
   readonly #ops: Uop[] = [];
   readonly #temps: Type[] = [];
-  readonly #recipes: Recipes;
+  readonly #shared: SharedParts;
 
-  constructor(variant: Variant, recipes: Recipes) {
+  constructor(variant: Variant, shared: SharedParts) {
     this.variant = variant;
-    this.#recipes = recipes;
+    this.#shared = shared;
     this.word = variant.width === 64 ? 'i64' : 'i32';
   }
 
@@ -90,7 +102,15 @@ class Recorder implements Effects {
       else if (o.op === 'trap') traps = true;
       if ((o.op === 'branch' || o.op === 'trap') && o.when === undefined) terminal = true;
     }
-    return { ops, temps: this.#temps.slice(), branches, terminal, accesses: loads || stores, stores, traps };
+    return {
+      ops,
+      temps: this.#shared.temps(this.#temps),
+      branches,
+      terminal,
+      accesses: loads || stores,
+      stores,
+      traps,
+    };
   }
 
   /** A temporary that is assigned from outside. */
@@ -147,7 +167,7 @@ class Recorder implements Effects {
 
   flags(name: string, inputs: readonly Value[], effect: (e: Effects, inputs: readonly Value[]) => void): void {
     const types = inputs.map((value) => this.#int(value));
-    const recipe = this.#recipes.of(this.variant, name, types, effect);
+    const recipe = this.#shared.of(this.variant, name, types, effect);
     this.#ops.push({ op: 'flags', recipe, inputs: inputs.map((value) => value.id) });
   }
 

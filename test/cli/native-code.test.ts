@@ -1,5 +1,6 @@
 // V8's machine code of modules: kept and taken over it computes the same, and what V8 does not accept is no error.
 
+import { spawnSync } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
@@ -65,6 +66,21 @@ describe("V8's machine code of a module", () => {
     const optimised = native.of(bytes)!;
     native.of(bytes);
     expect(native.restore(optimised)).toBeDefined();
+  });
+
+  it('is accepted by a process that has made none', () => {
+    const text = `
+      import { v8NativeCode } from ${JSON.stringify(new URL('../../cli/native-code.ts', import.meta.url).href)};
+      const made = JSON.parse(await new Response(process.stdin).text());
+      const restored = v8NativeCode().restore({ code: Uint8Array.from(made.code), shell: Uint8Array.from(made.shell) });
+      console.log(restored instanceof WebAssembly.Module);
+    `;
+    const { code, shell } = native.of(bytes)!;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', text], {
+      input: JSON.stringify({ code: [...code], shell: [...shell] }),
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: 'true\n', stderr: '' });
   });
 
   it('can be had late in a long run, when V8 has dropped the bytecode of what has not been called for a while', () => {

@@ -24,7 +24,10 @@ class Kept implements CodeStore {
   }
 
   save(variant: string, image: CodeImage): void {
-    this.images.set(variant, structuredClone(image));
+    const modules = image.modules.map(({ bytes, slots, instructions, native, optimised }) => {
+      return { bytes, slots, instructions, native, optimised };
+    });
+    this.images.set(variant, structuredClone({ ...image, modules }));
   }
 
   /** A store with the one image of this one, changed. */
@@ -48,7 +51,7 @@ function run(
   const process = start(bytes, [], jit({ extents: extentsOf(readElf(bytes)), policy, onStats, store }));
   expect(process.run()).toMatchObject({ kind: 'exit', status: 0 });
   const decoded = [...process.machine.code.blocks()].flatMap((block) =>
-    block.instructions.filter((i) => i !== undefined),
+    [...block.numbers].filter((number) => number > 0),
   );
   let worked = 0;
   process.machine.keepCode(() => worked++);
@@ -108,6 +111,20 @@ it('the places at which an earlier run was left in the middle of the code are en
   // At the beginning of each round, and then at both places in its middle as well, and where the first budget was too small: by two
   // bridges, the second of which the host has to wake the first time.
   expect(enters.slice(1)).toEqual([1 + 20, 3 + 3 * 20]);
+});
+
+it('a machine whose code has been kept goes on, with what it compiles anew', () => {
+  // inc rax; inc rcx; jmp to the first
+  const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
+  const store = new Kept();
+  const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
+  machine.run(300);
+  const { units } = stats();
+  machine.keepCode();
+  expect(store.images.size).toBe(1);
+  machine.run(300);
+  expect(machine.state.get(machine.state.register('RAX'))).toBe(200n);
+  expect(stats().units).toBeGreaterThan(units);
 });
 
 it('a run that says where it may stop later begins with the code that was kept for that, and stops there', () => {
@@ -227,6 +244,7 @@ describe('code of another run', () => {
         restored.push(code.length);
         return new WebAssembly.Module(code);
       },
+      makeRoom: () => undefined,
     };
     const kept = Object.assign(new Kept(), { native });
     const host = (): CodeImage['host'] => [...kept.images.values()][0]!.host;

@@ -22,7 +22,7 @@ const units = (words: string): MadeUnit[] =>
   words.split(' ').map((word, slot) => ({
     slot,
     start: 0,
-    body: { bytes: new Uint8Array(0), hints: [], holes: [] },
+    body: { bytes: new Uint8Array(0), hints: new Uint8Array(0), hintCount: 0, holes: [] },
     instructions: 10,
     fast: word.includes('F'),
     common: word.includes('C'),
@@ -49,6 +49,19 @@ test('fast units stand together, and so does what runs have in common', () => {
 test('a module takes units until it has so many instructions', () => {
   expect(packed('F F F F F', 20)).toEqual([[0, 1], [2, 3], [4]]);
   expect(packed('F F F F F', 11)).toEqual([[0, 1], [2, 3], [4]]);
+});
+
+test('what is for later runs is not made a module of the host’s', () => {
+  const host = { table: new WebAssembly.Table({ element: 'anyfunc', initial: 1 }), imports: {} };
+  // No bytes of any module: the host would not take them.
+  const modules = new Modules(
+    () => host,
+    () => new Uint8Array(3),
+    { load: () => undefined, save: () => undefined },
+  );
+  const [now, later] = units('- -').map((unit) => [unit]);
+  expect(() => modules.add(now!)).toThrow(WebAssembly.CompileError);
+  expect(modules.add(later!, true)).toBe(3);
 });
 
 test('what is not in use is left out', () => {

@@ -25,11 +25,21 @@ const PROGRAMS = {
 const GOARCHES = ['amd64', 'mips64le'] as const;
 const ONCE_AROUND = 4 * 4 * LOOPS;
 
-test.each(GOARCHES.flatMap((goarch) => FORMS.map(([how, visits]) => [goarch, how, visits] as const)))(
-  '%s, %s: nothing is left to the evaluator, and the state is the evaluator’s',
-  (goarch, _how, visits) => {
+/** A loop has two blocks, and more than ten operations. */
+const TOO_LARGE = [
+  ['of too many blocks', { maxBlocks: 8 }],
+  ['of too many operations', { maxOperations: 40 }],
+] as const;
+
+test.each(
+  GOARCHES.flatMap((goarch) =>
+    TOO_LARGE.flatMap(([why, bound]) => FORMS.map(([how, visits]) => [goarch, why, how, visits, bound] as const)),
+  ),
+)(
+  '%s, %s, %s: nothing is left to the evaluator, and the state is the evaluator’s',
+  (goarch, _why, _how, visits, bound) => {
     const isa = isaFor(goarch);
-    const policy = { visits, maxBlocks: 8 };
+    const policy = { visits, ...bound };
     const compiled = bareMachine(isa, CODE, PROGRAMS[goarch], [], { policy });
     const evaluated = bareMachine(isa, CODE, PROGRAMS[goarch], [], undefined);
     for (let turn = 0; turn < 20; turn++) {

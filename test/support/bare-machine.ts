@@ -62,7 +62,7 @@ export function countEvaluated(machine: Machine): () => number {
   const count = (): void => {
     evaluated++;
   };
-  for (const instruction of new Set([...machine.code.blocks()].flatMap(({ instructions }) => instructions)))
+  for (const instruction of machine.code.numbered)
     if (instruction !== undefined)
       Object.defineProperty(instruction, 'steps', { value: [count, ...instruction.steps] });
   return () => evaluated;
