@@ -132,6 +132,9 @@ export interface StaticDecision {
 }
 
 const SAFE: StaticDecision = { refusedBy: undefined, restartAt: undefined };
+const REFUSED: ReadonlyMap<CheckId | undefined, StaticDecision> = new Map(
+  CHECKS.map((check) => [check, { refusedBy: check, restartAt: undefined }]),
+);
 
 function verdictOf(decision: StaticDecision): Verdict['verdict'] {
   if (decision.refusedBy !== undefined) return 'unsafe';
@@ -185,18 +188,17 @@ export interface VerdictRun {
   readonly restartAt: number | undefined;
 }
 
-/** A verdict, and what it was asked for: of LR it matters only whether it is PC+8 on MIPS. */
-interface Asked {
-  readonly pc: number;
-  readonly halfCall: boolean;
-  readonly lr: number;
-  readonly decision: StaticDecision;
-  readonly verdict: Verdict;
-}
-
-/** How many verdicts are kept, each in the place that its PC says: loops are interrupted at the same instructions again and again. */
+/** How many decisions are kept, each in the place that its PC says: loops are interrupted at the same instructions again and again. */
 const KEPT_BITS = 14;
 const KEPT = 1 << KEPT_BITS;
+/** Equal to no PC. */
+const NOWHERE = Number.NaN;
+
+/** Decisions for LR other than PC+8. The PCs stand by themselves: what an interrupt looks at is mostly not in the processor's caches. */
+class Kept {
+  readonly pcs = new Float64Array(KEPT).fill(NOWHERE);
+  readonly decisions = new Array<StaticDecision>(KEPT).fill(SAFE);
+}
 
 /** Asks the tables of one program, by one set of rules. Decisions are kept for each function that was asked about. */
 export class SafePoints {
@@ -205,7 +207,7 @@ export class SafePoints {
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
   readonly #runs = new Map<number, DecisionRuns>();
-  #asked: (Asked | undefined)[] | undefined;
+  #kept: Kept | undefined;
 
   constructor(tables: GoTables, arch: Arch, options: SafePointOptions) {
     this.tables = tables;
@@ -220,16 +222,15 @@ export class SafePoints {
    * @throws TableError if the tables are damaged where they are needed
    */
   isAsyncSafePointPC(pc: number, lr = 0): Verdict {
-    this.#asked ??= new Array<undefined>(KEPT).fill(undefined);
+    if (this.arch.linkRegister && lr === pc + 8) return this.#verdict(this.#decisionAt(pc, lr, true), pc, lr);
+    this.#kept ??= new Kept();
+    const { pcs, decisions } = this.#kept;
     const place = (pc ^ (pc >>> KEPT_BITS)) & (KEPT - 1);
-    const halfCall = this.arch.linkRegister && lr === pc + 8;
-    const asked = this.#asked[place];
-    if (asked !== undefined && asked.pc === pc && asked.halfCall === halfCall)
-      return asked.lr === lr ? asked.verdict : this.#verdict(asked.decision, pc, lr);
-    const decision = this.#decisionAt(pc, lr, halfCall);
-    const verdict = this.#verdict(decision, pc, lr);
-    this.#asked[place] = { pc, halfCall, lr, decision, verdict };
-    return verdict;
+    if (pcs[place] !== pc) {
+      decisions[place] = this.#decisionAt(pc, lr, false);
+      pcs[place] = pc;
+    }
+    return this.#verdict(decisions[place]!, pc, lr);
   }
 
   #verdict(decision: StaticDecision, pc: number, lr: number): Verdict {
@@ -306,7 +307,7 @@ export class SafePoints {
 
   /** Makes the checks that need only tables, in order, noting them in `trail`. */
   decide(pc: number, lr: number, trail: Trail): StaticDecision {
-    const refused = (): StaticDecision => ({ refusedBy: trail.refusedBy, restartAt: undefined });
+    const refused = (): StaticDecision => REFUSED.get(trail.refusedBy) ?? SAFE;
     const { tables, rules } = this;
 
     const f = tables.findfunc(pc);

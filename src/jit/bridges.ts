@@ -5,6 +5,8 @@
 // comes next: such a bridge is exact, which takes more code. It asks before each instruction, stops where the budget ends, and can be entered
 // at each, so that what is interrupted there goes on by the same bridge.
 
+import { AddressMap } from './address-map.ts';
+
 /** The addresses that exact bridges can be entered at, and the place of each. */
 export interface BridgeImage {
   readonly bridgePcs: Float64Array;
@@ -18,20 +20,12 @@ export const placeIn = (slot: number, number: number): number => (slot << NUMBER
 export const slotOf = (place: number): number => place >>> NUMBER_BITS;
 export const numberOf = (place: number): number => place & ((1 << NUMBER_BITS) - 1);
 
-/** How many of those that were asked for last are found by a number from the address: a look into a map is several times as dear. */
-const LATEST = 4096;
-const latestOf = (pc: number): number => (pc ^ (pc >>> 12)) & (LATEST - 1);
-/** Equal to no address. */
-const NOWHERE = Number.NaN;
-
 /** More addresses are not remembered as wanted. */
 const MOST_WANTED = 100_000;
 
 export class Bridges {
   /** Of those that are exact, by address; the others are entries and nothing else. */
-  readonly #places = new Map<number, number>();
-  readonly #latestPcs = new Float64Array(LATEST).fill(NOWHERE);
-  readonly #latestPlaces = new Int32Array(LATEST);
+  readonly #places = new AddressMap();
   /** Where there is none yet, and the evaluator took over instead: how often because the budget was too small, and how often otherwise. */
   readonly #exhausted = new Map<number, number>();
   readonly #wanted = new Map<number, number>();
@@ -51,13 +45,7 @@ export class Bridges {
 
   /** The place in an exact bridge that stands for `pc`; negative where there is none. */
   place(pc: number): number {
-    const at = latestOf(pc);
-    if (this.#latestPcs[at] === pc) return this.#latestPlaces[at]!;
-    const place = this.#places.get(pc);
-    if (place === undefined) return -1;
-    this.#latestPcs[at] = pc;
-    this.#latestPlaces[at] = place;
-    return place;
+    return this.#places.get(pc);
   }
 
   /** The evaluator takes over at `pc`; with `exhausted`, because the budget is too small for what comes next. */
@@ -98,30 +86,30 @@ export class Bridges {
   /** There is one that is exact. */
   add(pc: number, place: number): void {
     this.#places.set(pc, place);
-    this.#latestPcs[latestOf(pc)] = NOWHERE;
     this.#exhausted.delete(pc);
   }
 
   /** The slots that they are in. */
   slots(): Set<number> {
-    return new Set([...this.#places.values()].map(slotOf));
+    return new Set([...this.#places.entries()].map(([, place]) => slotOf(place)));
   }
 
   all(): BridgeImage {
+    const places = [...this.#places.entries()].sort(([a], [b]) => a - b);
     return {
-      bridgePcs: Float64Array.from(this.#places.keys()),
-      bridgePlaces: Int32Array.from(this.#places.values()),
+      bridgePcs: Float64Array.from(places, ([pc]) => pc),
+      bridgePlaces: Int32Array.from(places, ([, place]) => place),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
   adopt({ bridgePcs, bridgePlaces }: BridgeImage): void {
+    this.#places.reserve(bridgePcs.length);
     for (const [i, pc] of bridgePcs.entries()) this.#places.set(pc, bridgePlaces[i]!);
   }
 
   clear(): void {
     this.#places.clear();
-    this.#latestPcs.fill(NOWHERE);
     this.#exhausted.clear();
     this.#wanted.clear();
     this.#pressing = [];

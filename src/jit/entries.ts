@@ -20,6 +20,11 @@ export interface Entry {
 /** The heat of addresses at which there is compiled code. */
 const COMPILED = -1;
 
+const LACKING = 1 << 14;
+const lackingAt = (pc: number): number => (pc ^ (pc >>> 14)) & (LACKING - 1);
+/** Not remembered, so that memory for what is never asked is not touched. */
+const NOWHERE = 0;
+
 /** All entries, in order of address, and the addresses that cells stand for, from the first cell on. */
 export interface EntryImage {
   readonly entryPcs: Float64Array;
@@ -39,6 +44,8 @@ export class Entries {
   /** Those that were taken over: their addresses, in order, and slot and number of each. */
   #adopted: Float64Array = new Float64Array(0);
   #adoptedEntries: Int32Array = new Int32Array(0);
+  /** Addresses without one that were asked for last, by the low bits: what is interrupted comes back in the middle of everything. */
+  readonly #lacking = new Float64Array(LACKING);
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
 
@@ -51,10 +58,14 @@ export class Entries {
   }
 
   get(pc: number): Entry | undefined {
+    const lacking = lackingAt(pc);
+    if (this.#lacking[lacking] === pc && pc !== NOWHERE) return undefined;
     const known = this.#byPc.get(pc);
     if (known !== undefined) return known;
     const i = this.#firstFrom(pc);
-    return this.#adopted[i] === pc ? this.#adoptedEntry(i) : undefined;
+    if (this.#adopted[i] === pc) return this.#adoptedEntry(i);
+    this.#lacking[lacking] = pc;
+    return undefined;
   }
 
   has(pc: number): boolean {
@@ -99,6 +110,7 @@ export class Entries {
   /** Adds one, or puts it in the place of another. */
   add(pc: number, entry: Entry): void {
     this.#byPc.set(pc, entry);
+    this.#lacking[lackingAt(pc)] = NOWHERE;
     this.#code.block(pc).heat[this.#code.index(pc)] = COMPILED;
     this.link(pc, entry);
   }
@@ -165,6 +177,7 @@ export class Entries {
     this.#nextCell = CELLS + CELL_SIZE * cells.length;
     this.#i32.fill(-1, CELLS >>> 2, this.#nextCell >>> 2);
     // Most blocks of code are never looked at any more: only those that are hear of their entries.
+    this.#lacking.fill(NOWHERE);
     this.#adopted = entryPcs;
     this.#adoptedEntries = entries;
     for (const block of this.#code.blocks()) this.met(block);

@@ -25,54 +25,51 @@ export interface WatchedExit {
   readonly told: boolean;
 }
 
-/** All exits, by number: the address; how many of the instructions that were counted are not executed; why. */
+/** All exits, by number, four words of each: the address, low and high; how many of the instructions that were counted are not executed; why. */
 export interface ExitImage {
-  readonly pcs: Float64Array;
-  readonly undone: Int32Array;
-  readonly kinds: Uint8Array;
+  readonly words: Int32Array;
 }
 
+const WORDS = 4;
 const AT_FIRST = 1024;
 
 export class Exits {
-  #pcs: Float64Array = new Float64Array(AT_FIRST);
-  #undone: Int32Array = new Int32Array(AT_FIRST);
-  #kinds: Uint8Array = new Uint8Array(AT_FIRST);
+  /** Together: they are asked for at every exit, and mostly not in the processor's caches. */
+  #words: Int32Array = new Int32Array(WORDS * AT_FIRST);
   #length = 1;
   readonly #watched = new Map<number, WatchedExit>();
 
   /** A number for leaving at `pc`, so many of the instructions that were counted not being executed. */
   add(kind: ExitKind, pc: number, undone: number, watched: WatchedExit): number {
-    if (this.#length === this.#pcs.length) this.#grow();
+    const at = WORDS * this.#length;
+    if (at === this.#words.length) this.#grow();
+    const words = this.#words;
+    words[at] = pc;
+    words[at + 1] = Math.floor(pc / 2 ** 32);
+    words[at + 2] = undone;
+    words[at + 3] = kind;
     const number = this.#length++;
-    this.#pcs[number] = pc;
-    this.#undone[number] = undone;
-    this.#kinds[number] = kind;
     if (watched.told || watched.block !== undefined) this.#watched.set(number, watched);
     return number;
   }
 
   #grow(): void {
-    const size = 2 * this.#length;
-    const { pcs, undone, kinds } = this.all();
-    this.#pcs = new Float64Array(size);
-    this.#pcs.set(pcs);
-    this.#undone = new Int32Array(size);
-    this.#undone.set(undone);
-    this.#kinds = new Uint8Array(size);
-    this.#kinds.set(kinds);
+    const words = new Int32Array(2 * this.#words.length);
+    words.set(this.#words);
+    this.#words = words;
   }
 
   pc(number: number): number {
-    return this.#pcs[number]!;
+    const at = WORDS * number;
+    return (this.#words[at + 1]! >>> 0) * 2 ** 32 + (this.#words[at]! >>> 0);
   }
 
   undone(number: number): number {
-    return this.#undone[number]!;
+    return this.#words[WORDS * number + 2]!;
   }
 
   kind(number: number): ExitKind {
-    return this.#kinds[number] as ExitKind;
+    return this.#words[WORDS * number + 3] as ExitKind;
   }
 
   watched(number: number): WatchedExit | undefined {
@@ -82,24 +79,19 @@ export class Exits {
 
   clear(): void {
     // What they are in may be another run's.
-    this.#pcs = new Float64Array(AT_FIRST);
-    this.#undone = new Int32Array(AT_FIRST);
-    this.#kinds = new Uint8Array(AT_FIRST);
+    this.#words = new Int32Array(WORDS * AT_FIRST);
     this.#length = 1;
     this.#watched.clear();
   }
 
   /** All of them, but for what only who watches needs. */
   all(): ExitImage {
-    const n = this.#length;
-    return { pcs: this.#pcs.slice(0, n), undone: this.#undone.slice(0, n), kinds: this.#kinds.slice(0, n) };
+    return { words: this.#words.slice(0, WORDS * this.#length) };
   }
 
   /** Takes over those of another run; there are none yet. They are not copied: there is no room in them for another. */
-  adopt({ pcs, undone, kinds }: ExitImage): void {
-    this.#pcs = pcs;
-    this.#undone = undone;
-    this.#kinds = kinds;
-    this.#length = pcs.length;
+  adopt({ words }: ExitImage): void {
+    this.#words = words;
+    this.#length = words.length / WORDS;
   }
 }

@@ -42,8 +42,9 @@ export class Watch {
   /** By address: where its word stands. */
   readonly #stops = new Map<number, number>();
   readonly #regions = new Map<Region, number>();
-  /** Words that are on. */
+  /** Words that are on: the first of these. They change twice at each request for preemption. */
   readonly #on: number[] = [];
+  #onCount = 0;
   #blocks: Block[] = [];
   #observed: { readonly pc: number; readonly instruction: Instruction }[] = [];
 
@@ -96,10 +97,10 @@ export class Watch {
     wanted: Breakpoints | undefined,
     compiled: (page: number) => boolean,
   ): { readonly unseen: boolean; readonly possible: boolean } {
-    if (wanted === undefined && this.#on.length === 0) return NOTHING_TO_STOP_AT;
+    if (wanted === undefined && this.#onCount === 0) return NOTHING_TO_STOP_AT;
     const { i32 } = this.#memory;
-    for (const at of this.#on) i32[at >>> 2] = 0;
-    this.#on.length = 0;
+    for (let i = 0; i < this.#onCount; i++) i32[this.#on[i]! >>> 2] = 0;
+    this.#onCount = 0;
     let unseen = false;
     const turnOn = <K>(words: Map<K, number>, key: K, lacks: () => boolean): boolean => {
       const isNew = !words.has(key);
@@ -107,7 +108,7 @@ export class Watch {
       if (at === undefined) return false;
       if (isNew) unseen ||= lacks();
       i32[at >>> 2] = 1;
-      this.#on.push(at);
+      this.#on[this.#onCount++] = at;
       return true;
     };
     let possible = true;
