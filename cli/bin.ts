@@ -17,7 +17,7 @@ function setFlags(): void {
   // The same for WebAssembly, by default 1,800,000: what is compiled in vain takes the processor from the program.
   setFlagsFromString('--wasm-tiering-budget=10000000');
   // By how much the old generation may grow before garbage is looked for. V8 lets it grow fourfold where that is quick.
-  setFlagsFromString('--heap-growing-percent=20');
+  setFlagsFromString('--heap-growing-percent=12');
   // A module is made of valid code, and only some of its functions run.
   setFlagsFromString('--wasm-lazy-validation');
   // What compiled code says about its branches keeps the way past a TLB's hit free of what only a miss needs: half of `json`'s time.

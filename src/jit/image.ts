@@ -78,5 +78,6 @@ export interface CodeStore {
   /** Where the machine code of modules is to be kept as well. */
   readonly native?: NativeCode | undefined;
   load(variant: string): CodeImage | undefined;
+  /** Takes an image, which is data but for its modules: of those, what CodeModule has, each made when it is asked for. */
   save(variant: string, image: CodeImage): void;
 }
