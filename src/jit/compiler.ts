@@ -369,6 +369,10 @@ class JitCompiler implements Compiler {
     this.#over = true;
     try {
       this.#keep();
+    } catch (error) {
+      // Something that was made for later runs may have an entry, and is not there.
+      this.flush();
+      throw error;
     } finally {
       this.#over = false;
       this.#working = undefined;

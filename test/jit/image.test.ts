@@ -127,6 +127,22 @@ it('a machine whose code has been kept goes on, with what it compiles anew', () 
   expect(stats().units).toBeGreaterThan(units);
 });
 
+it('so does one whose code was about to be kept when something went wrong', () => {
+  const bytes = loadFixture('hello', 'amd64', RELEASE);
+  const ends = [jit({ extents: extentsOf(readElf(bytes)), policy: LATE, store: new Kept() }), undefined].map(
+    (compiler) => {
+      const process = start(bytes, [], compiler);
+      process.run({ until: 200_000 });
+      const tell = (): never => {
+        throw new RangeError('as the test wants it');
+      };
+      if (compiler !== undefined) expect(() => process.machine.keepCode(tell)).toThrow(RangeError);
+      return { ...process.run(), instructions: process.machine.instructions };
+    },
+  );
+  expect(ends[0]).toEqual(ends[1]);
+});
+
 it('a run that says where it may stop later begins with the code that was kept for that, and stops there', () => {
   // inc rax; inc rcx; jmp to the first
   const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
