@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Job, START_UP_JOB } from './jobs.ts';
+import { type Job, OUTSIDE_OF_MEANS } from './jobs.ts';
 import type { Ran, Runner, RunnerName } from './runners.ts';
 
 /** Our runs before the rounds, the answers' one included: in the next one there is nothing left to compile (test/bench/README.md). */
@@ -137,8 +137,8 @@ export function ratio(measured: Measured, to: 'qemu' | 'native', basis: Basis): 
   return times[to] === undefined || times.ours === undefined ? undefined : times[to] / times.ours;
 }
 
-/** Geometric mean of the ratios to QEMU, start-up aside. */
+/** Geometric mean of the ratios to QEMU, but for what stands outside of means. */
 export function meanRatio(all: readonly Measured[], basis: Basis): number | undefined {
-  const ratios = all.filter((m) => m.name !== START_UP_JOB).flatMap((m) => ratio(m, 'qemu', basis) ?? []);
+  const ratios = all.filter((m) => !OUTSIDE_OF_MEANS.includes(m.name)).flatMap((m) => ratio(m, 'qemu', basis) ?? []);
   return ratios.length === 0 ? undefined : geometricMean(ratios);
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { GOARCHES, type Goarch } from '../../src/index.ts';
-import { esbuildJobs, FIXTURE_JOBS, fixtureJobs, type Job } from '../bench/jobs.ts';
+import { esbuildJobs, FIXTURE_JOBS, fixtureJobs, type Job, OUTSIDE_OF_MEANS } from '../bench/jobs.ts';
 import { type Basis, type Measured, meanRatio, measure, type Parties, RUNS_BEFORE, ratio } from '../bench/measure.ts';
 import { others, ours } from '../bench/runners.ts';
 import { examples, jsonOption, wholeNumber } from '../options.ts';
@@ -233,7 +233,7 @@ function execute(
     );
     const headings = options.with === undefined ? HEADINGS : [...HEADINGS, options.with];
     output.out(table([headings, ...measured.map((m) => row(m, basis, options.with !== undefined))]));
-    if (means.length > 0) output.out('\nQEMU/ours, geometric mean without hello\n');
+    if (means.length > 0) output.out(`\nQEMU/ours, geometric mean without ${OUTSIDE_OF_MEANS.join(' and ')}\n`);
     output.out(table(means.map(([goarch, mean]) => [goarch, number(mean)])));
     for (const note of [...missing, ...measured.flatMap((m) => m.notes)]) output.out(`\n${note}\n`);
   }
