@@ -33,11 +33,9 @@ export interface Policy {
   readonly maxCompilations: number;
   /** How often a function is compiled without the blocks that were never executed. */
   readonly prunings: number;
-  /**
-   * A function of more blocks or operations than this is compiled in parts: V8's optimising compiler takes up to 6 KB for an operation, more
-   * where there are many blocks, and compiles several functions at a time. Beyond 1,200 blocks their nesting would exhaust the host's stack.
-   */
+  /** A function of more blocks than this is compiled in parts: its nesting would exhaust the host's stack, ours and V8's. */
   readonly maxBlocks: number;
+  /** The same for one of more operations: V8's optimising compiler takes up to 6 KB for each, and compiles several functions at a time. */
   readonly maxOperations: number;
   /** Guest instructions compiled, over all modules, at which everything is dropped and begins anew: the bound of the code cache. */
   readonly cacheInstructions: number;
@@ -74,7 +72,7 @@ export const POLICY: Policy = {
   bridgeBatch: 16,
   maxCompilations: 24,
   prunings: 6,
-  maxBlocks: 300,
+  maxBlocks: 1200,
   maxOperations: 4000,
   cacheInstructions: 600_000,
   restArrivals: 1000,

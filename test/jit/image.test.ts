@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
+import { HOTTEST } from '../../src/engine/decode.ts';
 import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
@@ -111,6 +112,18 @@ it('the places at which an earlier run was left in the middle of the code are en
   // At the beginning of each round, and then at both places in its middle as well, and where the first budget was too small: by two
   // bridges, the second of which the host has to wake the first time.
   expect(enters.slice(1)).toEqual([1 + 20, 3 + 3 * 20]);
+});
+
+it('what is arrived at more often than can be counted is compiled when the run is over, as the hottest', () => {
+  // inc rax; jmp to it
+  const loop = [0x48, 0xff, 0xc0, 0xeb, 0xfb];
+  const store = new Kept();
+  const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store, policy: LATE });
+  machine.run(2 * (HOTTEST + 1000));
+  expect(stats()).toMatchObject({ units: 0, enters: 0 });
+  expect(machine.code.block(0x100000).heat[machine.code.index(0x100000)]).toBe(HOTTEST);
+  machine.keepCode();
+  expect(stats().units).toBe(1);
 });
 
 it('a machine whose code has been kept goes on, with what it compiles anew', () => {
