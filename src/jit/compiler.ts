@@ -37,6 +37,8 @@ class JitCompiler implements Compiler {
   #told = false;
   /** Arrivals so far. */
   #arrivals = 0;
+  /** Something became urgent when it was too early for that. */
+  #urgent = false;
   /** Addresses to be compiled. */
   #pending: number[] = [];
   /** The variant of code that was last looked for in the store. */
@@ -243,10 +245,16 @@ class JitCompiler implements Compiler {
     const { threshold, urgent, batchAddresses, warmUp } = this.#policy;
     if (heat + 1 < threshold) return false;
     if (heat + 1 === threshold) this.#pending.push(pc);
-    if (this.#arrivals < warmUp) return false;
-    if (heat + 1 === urgent || (heat > urgent && this.#stats.modules === 0))
+    const isUrgent = heat + 1 === urgent;
+    if (this.#arrivals < warmUp) {
+      this.#urgent ||= isUrgent;
+      return false;
+    }
+    if (isUrgent || this.#urgent) {
+      this.#urgent = false;
       this.#maker.compile(this.#takePending(Math.min(threshold, urgent >> 1)));
-    else if (this.#pending.length >= batchAddresses) this.#maker.compile(this.#takePending(0));
+    }
+    if (this.#pending.length >= batchAddresses) this.#maker.compile(this.#takePending(0));
     return block.heat[index]! < 0;
   }
 

@@ -57,9 +57,20 @@ export class Maker {
       if (found === undefined) wanted.set(start, { extent, pcs: [pc], again: false });
       else found.pcs.push(pc);
     };
-    for (const pc of pcs) if (!this.#compiled.entries.has(pc)) want(pc);
+    for (const pc of pcs) if (!this.#isReached(pc)) want(pc);
     this.#compileWanted(wanted, want, until);
     this.#compiled.stats.milliseconds += hostMilliseconds() - began;
+  }
+
+  /**
+   * Whether there is code for an address already, so that a bridge to the next entry is all that whoever arrives there lacks: unless it is to
+   * be an entry.
+   */
+  #isReached(pc: number): boolean {
+    const { entries, coverage, planner } = this.#compiled;
+    if (entries.has(pc)) return true;
+    const function_ = planner.function(planner.extentOf(pc).start);
+    return function_ !== undefined && !function_.also.includes(pc) && coverage.begins(pc);
   }
 
   /** Compiles functions, and what `want` adds to them meanwhile. */

@@ -101,3 +101,16 @@ test.each(GOARCHES)('%s: a window still ends the run before a switch point', (go
     expect(differences(isa, evaluated.machine, compiled.machine)).toEqual([]);
   }
 });
+
+test.each(GOARCHES)('%s: a function is not compiled again for the sake of what it holds', (goarch) => {
+  const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], {
+    policy: { threshold: 20, urgent: 20, bridgeThreshold: 1e9, exactThreshold: 1e9 },
+    extents: () => ({ start: CODE, end: CODE + LOOPS[goarch].length }),
+  });
+  machine.run(20 * LONGEST);
+  const { units } = stats();
+  expect(units).toBeGreaterThan(0);
+  // Within it the evaluator arrives at blocks that are no entries.
+  stopEverywhere(machine, () => undefined);
+  expect(stats().units).toBe(units);
+});

@@ -126,6 +126,25 @@ it('what is arrived at more often than can be counted is compiled when the run i
   expect(stats().units).toBe(1);
 });
 
+it('what an earlier run did not execute is compiled, although it was urgent before anything was', () => {
+  // dec ecx; jne to it; dec edx; jne to that; nop
+  const loops = [0xff, 0xc9, 0x75, 0xfc, 0xff, 0xca, 0x75, 0xfc, 0x90];
+  const store = new Kept();
+  const policy = { threshold: 10, urgent: 20, warmUp: 1000 };
+  const units = [
+    { RCX: 5000n, RDX: 1n },
+    { RCX: 1n, RDX: 5000n },
+  ].map((registers) => {
+    const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loops, [], { store, policy });
+    for (const [name, value] of Object.entries(registers)) machine.state.set(machine.state.register(name), value);
+    machine.run(9000);
+    const made = stats().units;
+    machine.keepCode();
+    return made;
+  });
+  expect(units).toEqual([1, 1]);
+});
+
 it('a machine whose code has been kept goes on, with what it compiles anew', () => {
   // inc rax; inc rcx; jmp to the first
   const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];

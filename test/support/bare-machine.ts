@@ -35,7 +35,7 @@ export function bareMachine(
   at: number,
   code: Iterable<number>,
   data: readonly Pages[],
-  compiled: Pick<CompilerOptions, 'policy' | 'store'> | undefined,
+  compiled: Pick<CompilerOptions, 'policy' | 'store' | 'extents'> | undefined,
 ): { readonly machine: Machine; readonly stats: () => CompilerStats } {
   let stats: CompilerStats | undefined;
   const onStats = (s: CompilerStats): void => {
