@@ -91,7 +91,9 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
   handler.requests = requests;
   const interrupt = (tid: number): boolean => {
     if (schedule.synchronous === true) return handler.request(false);
-    return guest?.interrupt(tid) ?? handler.interrupt(tid)?.safe === true;
+    if (guest !== undefined) return guest.interrupt(tid);
+    const decision = handler.interrupt(tid);
+    return decision !== undefined && decision.refusedBy === undefined;
   };
   const timer = timerFor(schedule, { machine, thread, program, handler, interrupt }, pcs);
   const source: InterruptSource = {

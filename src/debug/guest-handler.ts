@@ -197,7 +197,7 @@ export class GuestHandler implements SignalWatcher {
     const check = injected ? undefined : (ours.check ?? 'want');
     if (check === undefined) this.counts.injected++;
     else this.counts.refused[check] = (this.counts.refused[check] ?? 0) + 1;
-    this.#host.interrupted(gp, pc, sp, { safe: injected, resume: injected ? (ours.resume ?? pc) : 0, check });
+    this.#host.interrupted(gp, pc, sp, check, ours.resume ?? pc);
   }
 
   /** The context that a decision leads to, in words that can be compared. */

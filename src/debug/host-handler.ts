@@ -3,7 +3,7 @@
 import type { Machine } from '../engine/machine.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
-import type { CheckId, Verdict } from '../goruntime/safe-points.ts';
+import type { CheckId, Decision, Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
 import { Places } from './places.ts';
 import type { RequestLog } from './request-log.ts';
@@ -104,33 +104,33 @@ export class HostHandler {
 
   /**
    * Takes the interrupt on the thread whose registers the machine holds.
-   * @returns the verdict, or undefined when the goroutine has not moved since the last one
+   * @returns what was decided, or undefined when the goroutine has not moved since the last one
    */
-  interrupt(tid: number): Verdict | undefined {
+  interrupt(tid: number): Decision | undefined {
     const thread = this.#thread;
     const { pc, sp } = thread;
     const gp = this.#getg();
     const past = this.#past(gp);
     if (this.#hasNotMoved(past, pc, sp, this.#machine.instructions)) return undefined;
 
-    const { listener } = this;
+    const { preemption, listener } = this;
     const presented = listener === undefined ? undefined : { pc, sp, lr: thread.lr, inSlot: thread.inSlot };
     const requested = this.#request(past, pc, sp, true);
-    const verdict = this.preemption.doSigPreempt(gp, thread, listener !== undefined);
+    const verdict = listener === undefined ? undefined : preemption.explainSigPreempt(gp, thread);
+    const decision = preemption.doSigPreempt(gp, thread);
     thread.exceptionReturn();
-    this.#remember(past, pc, sp, verdict);
+    const { refusedBy, restartAt } = decision;
+    this.#remember(past, pc, sp, refusedBy, restartAt ?? pc);
     this.counts.delivered++;
-    if (verdict.safe) {
+    if (refusedBy === undefined) {
       this.counts.injected++;
       this.requests?.injected(gp);
-    } else if (verdict.check !== undefined) {
-      this.counts.refused[verdict.check] = (this.counts.refused[verdict.check] ?? 0) + 1;
-    }
-    if (listener !== undefined && presented !== undefined) {
+    } else this.counts.refused[refusedBy] = (this.counts.refused[refusedBy] ?? 0) + 1;
+    if (listener !== undefined && presented !== undefined && verdict !== undefined) {
       const at = this.#machine.instructions;
       listener({ at, tid, goid: this.#goid(gp), ...presented, requested, verdict });
     }
-    return verdict;
+    return decision;
   }
 
   /** Whether the goroutine that runs stands where the last interrupt left it, and is to be let go on. */
@@ -153,18 +153,13 @@ export class HostHandler {
     return past;
   }
 
-  /** Remembers an interrupt of gp at a place, and what came of it. */
-  interrupted(gp: number, pc: number, sp: number, verdict: Pick<Verdict, 'safe' | 'resume' | 'check'>): void {
-    this.#remember(this.#past(gp), pc, sp, verdict);
+  /** Remembers an interrupt of gp at a place, and what came of it: who refused it, or where the injected call returns to. */
+  interrupted(gp: number, pc: number, sp: number, refusedBy: CheckId | undefined, resume: number): void {
+    this.#remember(this.#past(gp), pc, sp, refusedBy, resume);
   }
 
-  #remember(
-    past: Past,
-    pc: number,
-    sp: number,
-    { safe, resume, check }: Pick<Verdict, 'safe' | 'resume' | 'check'>,
-  ): void {
-    if (safe) {
+  #remember(past: Past, pc: number, sp: number, refusedBy: CheckId | undefined, resume: number): void {
+    if (refusedBy === undefined) {
       past.refusals?.clear();
       past.injectedFrom = resume;
       past.injectedTo = pc;
@@ -172,8 +167,7 @@ export class HostHandler {
       past.resumedAt = NEVER;
       return;
     }
-    if (check !== undefined && check !== 'want')
-      this.#refused(past, pc, sp, STATE_CHECKS.has(check) ? 'state' : 'tables');
+    if (refusedBy !== 'want') this.#refused(past, pc, sp, STATE_CHECKS.has(refusedBy) ? 'state' : 'tables');
     past.refusedPc = pc;
     past.refusedSp = sp;
     past.refusedAt = this.#machine.instructions;

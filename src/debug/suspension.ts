@@ -294,9 +294,9 @@ export class Suspender {
   /** The signal has arrived at the thread that runs: the host's model of its handler. */
   #doSigPreempt(): void {
     const gp = this.getg(this.#thread);
-    const verdict = this.#model.doSigPreempt(gp, this.#thread);
+    const { refusedBy } = this.#model.doSigPreempt(gp, this.#thread);
     this.#thread.exceptionReturn();
-    if (verdict.safe) return;
+    if (refusedBy === undefined) return;
     for (const request of this.#requests) if (request.g === gp) request.counts.refused++;
   }
 

@@ -405,10 +405,10 @@ export class Sweep {
 
       this.#request(gp);
       const { machine } = this.session;
-      const done = this.#go.preemption.doSigPreempt(gp, this.#thread);
+      const { refusedBy } = this.#go.preemption.doSigPreempt(gp, this.#thread);
       this.#thread.exceptionReturn();
-      if (!done.safe) {
-        this.#refused[done.check ?? 'want'] = (this.#refused[done.check ?? 'want'] ?? 0) + 1;
+      if (refusedBy !== undefined) {
+        this.#refused[refusedBy] = (this.#refused[refusedBy] ?? 0) + 1;
         this.#injections--;
         return;
       }

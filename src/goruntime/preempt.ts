@@ -17,7 +17,16 @@ import { RuntimeView } from './goroutines.ts';
 import { TableError } from './pcvalue.ts';
 import type { Rules } from './preempt-rules.ts';
 import type { GoProgram } from './program.ts';
-import { type CheckId, hex, SafePoints, TableVerdict, Trail, type Verdict } from './safe-points.ts';
+import {
+  type CheckId,
+  type Decision,
+  hex,
+  refusalBy,
+  SafePoints,
+  TableVerdict,
+  Trail,
+  type Verdict,
+} from './safe-points.ts';
 import type { GuestMemory } from './view.ts';
 import { type Context, GuestReadError, getg, type ThreadView } from './view.ts';
 
@@ -81,6 +90,8 @@ export class Preemption {
   readonly #checkSecret: boolean;
   /** Whether the check of that name is switched off. */
   readonly #wantedAlways: boolean;
+  /** For those who want no words. */
+  readonly #wordless: Trail;
   #runtime: RuntimeView | undefined;
   #asyncPreemptStack: number | undefined;
 
@@ -90,6 +101,7 @@ export class Preemption {
     this.rules = options.rules ?? program.rules;
     this.without = options.without ?? new Set();
     this.#wantedAlways = this.without.has('want');
+    this.#wordless = new Trail(this.without, false);
     this.asyncpreemptoff = options.asyncpreemptoff ?? false;
     this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
     this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
@@ -180,7 +192,8 @@ export class Preemption {
 
   /** Whether the checks of isAsyncSafePoint that come before the program's tables (curg, canPreemptM, stack) all pass. */
   isLeftToTables(gp: number, sp: number): boolean {
-    return !this.#liveChecks(gp, sp, new Trail(this.without, false));
+    this.#wordless.refusedBy = undefined;
+    return !this.#liveChecks(gp, sp, this.#wordless);
   }
 
   /** curg, canPreemptM and stack. Returns true when one of them decides, or could not be made. */
@@ -252,29 +265,36 @@ export class Preemption {
   /**
    * The timer interrupt (runtime `doSigPreempt`): if gp wants it and stands at a safe-point, rewrites the context so that
    * it seems to have called runtime.asyncPreempt; in any case acknowledges the request to the M.
-   * @returns the verdict; its check is `want` if nothing was queued
+   * @returns the decision; it is refused by `want` if nothing was queued
    */
-  doSigPreempt(gp: number, context: Context, explain = false): Verdict {
-    let verdict: Verdict;
-    if (this.asyncpreemptoff) {
-      // sighandler does not get as far as doSigPreempt, which would acknowledge.
-      const trail = new Trail(this.without, explain);
-      trail.refuses('want', false, () => OFF);
-      return new LiveRefusal(trail, 'want');
-    }
-    if (this.#wantedAlways || this.#wants(gp)) {
-      verdict = this.isAsyncSafePoint(gp, context.pc, context.sp, context.lr, explain);
-      if (verdict.safe) this.pushCall(context, this.program.asyncPreempt, verdict.resume);
-    } else {
-      const trail = new Trail(this.without, explain);
-      trail.refuses('want', false, this.#describeWant, gp, 0);
-      verdict = new LiveRefusal(trail, 'want');
-    }
+  doSigPreempt(gp: number, context: Context): Decision {
+    // sighandler does not get as far as doSigPreempt, which would acknowledge.
+    if (this.asyncpreemptoff) return refusalBy('want');
+    const decision = this.#wants(gp) ? this.#decide(gp, context) : refusalBy('want');
+    if (decision.refusedBy === undefined)
+      this.pushCall(context, this.program.asyncPreempt, decision.restartAt ?? context.pc);
     this.#acknowledge(gp);
-    return verdict;
+    return decision;
+  }
+
+  /** isAsyncSafePoint without words. */
+  #decide(gp: number, { pc, sp, lr }: Context): Decision {
+    const trail = this.#wordless;
+    trail.refusedBy = undefined;
+    return this.#liveChecks(gp, sp, trail) ? refusalBy(trail.refusedBy ?? 'curg') : this.safePoints.decision(pc, lr);
+  }
+
+  /** What doSigPreempt is about to decide, with every check. */
+  explainSigPreempt(gp: number, { pc, sp, lr }: Context): Verdict {
+    if (!this.asyncpreemptoff && this.#wants(gp)) return this.isAsyncSafePoint(gp, pc, sp, lr, true);
+    const trail = new Trail(this.without, true);
+    if (this.asyncpreemptoff) trail.refuses('want', false, () => OFF);
+    else trail.refuses('want', false, this.#describeWant, gp, 0);
+    return new LiveRefusal(trail, 'want');
   }
 
   #wants(gp: number): boolean {
+    if (this.#wantedAlways) return true;
     try {
       return gp !== 0 && this.wantAsyncPreempt(gp);
     } catch (error) {

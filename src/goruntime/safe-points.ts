@@ -125,18 +125,21 @@ export class Trail {
   }
 }
 
-/** What the tables say of one PC: refused by a check, to be restarted somewhere, or (neither) plainly safe. */
-export interface StaticDecision {
+/** What was decided of one PC: refused by a check, to be restarted somewhere, or (neither) plainly safe. */
+export interface Decision {
   readonly refusedBy: CheckId | undefined;
   readonly restartAt: number | undefined;
 }
 
-const SAFE: StaticDecision = { refusedBy: undefined, restartAt: undefined };
-const REFUSED: ReadonlyMap<CheckId | undefined, StaticDecision> = new Map(
+const SAFE: Decision = { refusedBy: undefined, restartAt: undefined };
+const REFUSED: ReadonlyMap<CheckId | undefined, Decision> = new Map(
   CHECKS.map((check) => [check, { refusedBy: check, restartAt: undefined }]),
 );
 
-function verdictOf(decision: StaticDecision): Verdict['verdict'] {
+/** The decision of a check that refuses. */
+export const refusalBy = (check: CheckId | undefined): Decision => REFUSED.get(check) ?? SAFE;
+
+function verdictOf(decision: Decision): Verdict['verdict'] {
   if (decision.refusedBy !== undefined) return 'unsafe';
   return decision.restartAt === undefined ? 'safe' : 'restart';
 }
@@ -150,7 +153,7 @@ export class TableVerdict implements Verdict {
   readonly #explain: () => Trail;
   #trail: Trail | undefined;
 
-  constructor(decision: StaticDecision, pc: number, explain: () => Trail) {
+  constructor(decision: Decision, pc: number, explain: () => Trail) {
     this.verdict = verdictOf(decision);
     this.safe = this.verdict !== 'unsafe';
     this.resume = this.safe ? (decision.restartAt ?? pc) : 0;
@@ -175,7 +178,7 @@ export class TableVerdict implements Verdict {
 /** The decisions for one function: run i covers the PCs from end[i-1] (or the entry) up to end[i]. */
 interface DecisionRuns {
   readonly end: readonly number[];
-  readonly decision: readonly StaticDecision[];
+  readonly decision: readonly Decision[];
 }
 
 /** A stretch of code with one verdict: the unit of a map of a function. */
@@ -197,7 +200,7 @@ const NOWHERE = Number.NaN;
 /** Decisions for LR other than PC+8. The PCs stand by themselves: what an interrupt looks at is mostly not in the processor's caches. */
 class Kept {
   readonly pcs = new Float64Array(KEPT).fill(NOWHERE);
-  readonly decisions = new Array<StaticDecision>(KEPT).fill(SAFE);
+  readonly decisions = new Array<Decision>(KEPT).fill(SAFE);
 }
 
 /** Asks the tables of one program, by one set of rules. Decisions are kept for each function that was asked about. */
@@ -222,7 +225,16 @@ export class SafePoints {
    * @throws TableError if the tables are damaged where they are needed
    */
   isAsyncSafePointPC(pc: number, lr = 0): Verdict {
-    if (this.arch.linkRegister && lr === pc + 8) return this.#verdict(this.#decisionAt(pc, lr, true), pc, lr);
+    return new TableVerdict(this.decision(pc, lr), pc, () => {
+      const trail = new Trail(this.without, true);
+      this.decide(pc, lr, trail);
+      return trail;
+    });
+  }
+
+  /** The same without words. */
+  decision(pc: number, lr: number): Decision {
+    if (this.arch.linkRegister && lr === pc + 8) return this.#decisionAt(pc, lr, true);
     this.#kept ??= new Kept();
     const { pcs, decisions } = this.#kept;
     const place = (pc ^ (pc >>> KEPT_BITS)) & (KEPT - 1);
@@ -230,18 +242,10 @@ export class SafePoints {
       decisions[place] = this.#decisionAt(pc, lr, false);
       pcs[place] = pc;
     }
-    return this.#verdict(decisions[place]!, pc, lr);
+    return decisions[place]!;
   }
 
-  #verdict(decision: StaticDecision, pc: number, lr: number): Verdict {
-    return new TableVerdict(decision, pc, () => {
-      const trail = new Trail(this.without, true);
-      this.decide(pc, lr, trail);
-      return trail;
-    });
-  }
-
-  #decisionAt(pc: number, lr: number, halfCall: boolean): StaticDecision {
+  #decisionAt(pc: number, lr: number, halfCall: boolean): Decision {
     const f = halfCall ? undefined : this.tables.findfunc(pc);
     if (f === undefined) return this.decide(pc, lr, new Trail(this.without, false));
     const { end, decision } = this.#decisions(f);
@@ -288,7 +292,7 @@ export class SafePoints {
     if (f.entry + maxRestartBytes + 1 < f.end) bounds.add(f.entry + maxRestartBytes + 1);
     for (const end of tables.pcdataRuns(f, PCDATA_InlTreeIndex)?.end ?? []) bounds.add(end);
     const end: number[] = [];
-    const decision: StaticDecision[] = [];
+    const decision: Decision[] = [];
     let start = f.entry;
     for (const bound of [...bounds].sort((a, b) => a - b)) {
       if (bound <= start) continue;
@@ -306,8 +310,8 @@ export class SafePoints {
   }
 
   /** Makes the checks that need only tables, in order, noting them in `trail`. */
-  decide(pc: number, lr: number, trail: Trail): StaticDecision {
-    const refused = (): StaticDecision => REFUSED.get(trail.refusedBy) ?? SAFE;
+  decide(pc: number, lr: number, trail: Trail): Decision {
+    const refused = (): Decision => refusalBy(trail.refusedBy);
     const { tables, rules } = this;
 
     const f = tables.findfunc(pc);
