@@ -104,8 +104,9 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
   };
   return {
     interrupts: [source],
+    passes: () => requests.stopped(),
     onBreakpoint: (kernel, task) => {
-      if (!requests.stopped()) timer.stopped(kernel.machine.instructions, task.tid);
+      timer.stopped(kernel.machine.instructions, task.tid);
       return true;
     },
   };

@@ -74,6 +74,11 @@ export interface CompilerParts {
   readonly flags: FlagsPutOff;
   /** The clock. */
   now(): number;
+  /**
+   * Asks, where the budget is used up and the state exact, whether the run goes on without a window: how many instructions its next stretch
+   * has, which has begun; 0 when the run is over, or it is not for compiled code to go on.
+   */
+  nextStretch(): number;
 }
 
 export type MakeCompiler = (parts: CompilerParts) => Compiler;

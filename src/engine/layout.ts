@@ -12,8 +12,9 @@ export const BRANCHED = 0x408;
 export const NULLIFIED = 0x40c;
 /** i32: instructions left of the current stretch of a run. */
 export const REMAINING = 0x410;
-/** i32: number of the exit by which compiled code has left to the evaluator, or 0. */
+/** i32: number of the exit by which compiled code has left to the evaluator, or 0; or LEFT_HERE, where PC stands in the state block. */
 export const LEFT_FLAG = 0x414;
+export const LEFT_HERE = -1;
 /** i64: instructions executed up to the end of the current stretch, for compiled code that reads the clock. */
 export const STRETCH_END = 0x418;
 /** 16 bytes: the value of an access that compiled code hands to the out-of-line path. */
@@ -76,8 +77,22 @@ export const JUMPS = 0x200000;
 export const JUMP_BITS = 14;
 export const JUMP_ENTRY = 16;
 
+/**
+ * Exits at which compiled code goes on by itself, direct-mapped by their numbers: the number (4); table slot (4, negative where there is
+ * none) and entry number (4) of the bridge that goes on there; how many of the instructions that were counted are not executed (4); the
+ * address (8), and where an interrupt there returns to (8).
+ */
+export const PLACES = 0x240000;
+export const PLACE_BITS = 14;
+export const PLACE_ENTRY = 32;
+export const PLACE_SLOT = 4;
+export const PLACE_NUMBER = 8;
+export const PLACE_UNDONE = 12;
+export const PLACE_PC = 16;
+export const PLACE_RETURN = 24;
+
 /** Guest page frames from here on. */
-export const FRAMES = 0x240000;
+export const FRAMES = 0x2c0000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */

@@ -21,6 +21,14 @@ import { GuestTrap } from './trap.ts';
  */
 export type Stop = 'budget' | 'syscall' | 'trap' | 'fault' | 'breakpoint';
 
+/** Who is asked, while a run is under way, whether it goes on at once. */
+export interface Along {
+  /** The budget is executed: how many instructions may follow, without a window; 0 for none. */
+  more?(): number;
+  /** A breakpoint stands at PC: whether the run goes on all the same. */
+  passes?(): boolean;
+}
+
 const NEXT_WORD = NEXT >>> 2;
 const BRANCHED_WORD = BRANCHED >>> 2;
 const NULLIFIED_WORD = NULLIFIED >>> 2;
@@ -48,6 +56,10 @@ export class Machine implements Watched {
   #stretchEnd = 0;
   /** Of the current stretch. */
   #window = 0;
+  /** Of the run: instructions that follow the current stretch, its window, and who is asked. */
+  #ahead = 0;
+  #runWindow = 0;
+  #along: Along | undefined;
   /** Set while the instruction under a breakpoint is to be executed after all. */
   #passBreakpoint = false;
 
@@ -70,6 +82,7 @@ export class Machine implements Watched {
       code: this.code,
       flags: this.#flags,
       now: () => this.instructions,
+      nextStretch: () => (this.#ahead > 0 ? 0 : this.#nextStretch()),
     });
     const compiler = this.#compiler;
     if (compiler !== undefined) this.code.setBlockListener((block) => compiler.met(block));
@@ -98,24 +111,34 @@ export class Machine implements Watched {
   /**
    * Executes at most `budget` instructions. With a window it also ends when no more than `window` of them are left and the next
    * instruction is a switch point, even if that is the first one.
-   * @param more asked when they are executed: how many may follow at once, without a window; 0 for none
    */
-  run(budget: number, window = 0, more?: () => number): Stop {
-    let left = budget;
-    let ahead = window;
-    while (left > 0) {
-      const stretch = Math.min(left, STRETCH);
-      this.#stretchEnd = this.instructions + stretch;
-      this.memory.i32[REMAINING_WORD] = stretch;
-      this.#window = Math.max(ahead - (left - stretch), 0);
+  run(budget: number, window = 0, along?: Along): Stop {
+    this.#ahead = budget;
+    this.#runWindow = window;
+    this.#along = along;
+    while (this.#nextStretch() > 0) {
       const stop = this.#stretch();
       if (stop !== 'budget' || this.memory.i32[REMAINING_WORD]! > 0) return stop;
-      left -= stretch;
-      if (left > 0 || more === undefined) continue;
-      left = more();
-      ahead = 0;
     }
     return 'budget';
+  }
+
+  /** Begins the next stretch of the run: how many instructions it has; 0 when the run is over. The last one is executed. */
+  #nextStretch(): number {
+    if (this.#ahead <= 0) {
+      this.#ahead = this.#along?.more?.() ?? 0;
+      this.#runWindow = 0;
+      if (this.#ahead <= 0) {
+        this.#along = undefined;
+        return 0;
+      }
+    }
+    const stretch = Math.min(this.#ahead, STRETCH);
+    this.#ahead -= stretch;
+    this.#window = Math.max(this.#runWindow - this.#ahead, 0);
+    this.#stretchEnd = this.instructions + stretch;
+    this.memory.i32[REMAINING_WORD] = stretch;
+    return stretch;
   }
 
   /** Whether the run ends before the instruction at PC, because its window has begun. */
@@ -152,20 +175,32 @@ export class Machine implements Watched {
   /** Runs until the stretch is over or something stops it: compiled code where there is some, the evaluator elsewhere. */
   #stretch(): Stop {
     const compiler = this.#compiler;
-    if (compiler === undefined || !compiler.watch(this)) return this.#finish(this.#evaluate(undefined));
     const { i32 } = this.memory;
     for (;;) {
-      // The evaluator is who passes a breakpoint.
-      const passes = this.#passBreakpoint && this.breakpoints !== undefined;
-      if (i32[this.state.slotIndex] === 0 && !passes) {
-        const left = compiler.run(this.#window);
+      let stop: Stop | 'compiled' | undefined;
+      // Whoever is asked may have changed what is watched.
+      if (compiler?.watch(this) !== true) stop = this.#finish(this.#evaluate(undefined));
+      else {
+        // The evaluator is who passes a breakpoint.
+        const passes = this.#passBreakpoint && this.breakpoints !== undefined;
+        if (i32[this.state.slotIndex] === 0 && !passes) stop = compiler.run(this.#window);
         // A region may have left an address out since code for it was made.
-        if (left === 'syscall' || (left === 'breakpoint' && this.breakpoints?.has(this.state.pc) === true)) return left;
+        if (stop === 'breakpoint' && this.breakpoints?.has(this.state.pc) !== true) stop = undefined;
+        if (stop === undefined) {
+          if (i32[REMAINING_WORD]! <= 0 || this.#endsEarly) return 'budget';
+          stop = this.#evaluate(compiler);
+        }
       }
-      if (i32[REMAINING_WORD]! <= 0 || this.#endsEarly) return 'budget';
-      const stop = this.#evaluate(compiler);
-      if (stop !== 'compiled') return stop;
+      if (stop === 'compiled' || (stop === 'breakpoint' && this.#passes())) continue;
+      return stop;
     }
+  }
+
+  /** Whether the run goes on at a breakpoint. */
+  #passes(): boolean {
+    if (this.#along?.passes?.() !== true) return false;
+    if (this.breakpoints?.has(this.state.pc) === true) this.#passBreakpoint = true;
+    return true;
   }
 
   get #observed(): boolean {

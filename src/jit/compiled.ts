@@ -10,6 +10,7 @@ import type { Block } from './blocks.ts';
 import { Bridges, placeIn, slotOf } from './bridges.ts';
 import { Coverage } from './coverage.ts';
 import { Entries } from './entries.ts';
+import { ExitPlaces } from './exit-places.ts';
 import { type ExitKind, Exits } from './exits.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeStore, type HostImage } from './image.ts';
@@ -52,6 +53,7 @@ export class Compiled {
   readonly entries: Entries;
   readonly bridges: Bridges;
   readonly exits = new Exits();
+  readonly exitPlaces: ExitPlaces;
   readonly coverage = new Coverage();
   readonly visits: VisitCounts;
   readonly planner: Planner;
@@ -86,10 +88,15 @@ export class Compiled {
   #settler = -1;
   /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
+  readonly #more: () => number;
   readonly #forgotten: () => void;
 
-  /** @param forgotten called when all of it is */
-  constructor({ parts, extents, policy, store }: Given, forgotten: () => void) {
+  /**
+   * @param more for how many instructions compiled code may go on where its budget has ended, if at all
+   * @param forgotten called when all of it is
+   */
+  constructor({ parts, extents, policy, store }: Given, more: () => number, forgotten: () => void) {
+    this.#more = more;
     this.#forgotten = forgotten;
     const { isa, memory, code } = parts;
     this.#parts = parts;
@@ -101,6 +108,7 @@ export class Compiled {
       store,
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
+    this.exitPlaces = new ExitPlaces(memory.i32);
     this.visits = new VisitCounts(memory.i32, policy.visits);
     this.bridges = new Bridges(policy.bridgeThreshold, policy.exactThreshold);
     this.watch = new Watch(memory);
@@ -147,6 +155,7 @@ export class Compiled {
         this.#settle,
         (n) => this.watch.tell(n),
         this.visits.tell,
+        this.#more,
       );
       const kept = { native: this.#store?.native, image: this.#hostImage };
       this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports, kept);
@@ -215,15 +224,16 @@ export class Compiled {
     const units = plans.map((p, i): MadeUnit => {
       const slot = firstSlot + i;
       const function_ = functionOf(p);
-      const visits = function_?.fast === true ? undefined : this.visits.of(slot);
-      const body = bodyOf(isa, this.#usages, p, links, this.watch, visits);
+      const fast = function_?.fast === true;
+      const visits = fast || function_ === undefined ? undefined : this.visits.of(slot);
+      const body = bodyOf(isa, this.#usages, p, links, this.watch, { fast, visits });
       const common = function_?.adopted === true;
       return {
         slot,
         start: p.exact ? undefined : p.start,
         body,
         instructions: p.instructions,
-        fast: visits === undefined,
+        fast,
         common,
       };
     });
@@ -385,6 +395,7 @@ export class Compiled {
     this.entries.clear();
     this.bridges.clear();
     this.exits.clear();
+    this.exitPlaces.clear();
     this.watch.clear();
     this.visits.clear();
     this.planner.clear();

@@ -24,6 +24,11 @@ export interface CompilerOptions {
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
 
+const REMAINING_WORD = REMAINING >>> 2;
+const LEFT_WORD = LEFT_FLAG >>> 2;
+const END_WORD = STRETCH_END >>> 2;
+const WINDOW_WORD = WINDOW >>> 2;
+
 /** Bridges that are made when the run is over. */
 const MOST_BRIDGES = 1000;
 
@@ -44,14 +49,23 @@ class JitCompiler implements Compiler {
   /** The variant of code that was last looked for in the store. */
   #variant: string | undefined;
   readonly #began = hostMilliseconds();
+  /** Instructions of the stretch under way when compiled code was entered, and how many of them it may execute before it is left. */
+  #remaining = 0;
+  #slice = 0;
+  /** Of the run, in its last instructions. */
+  #window = 0;
+  /** Stretches have begun since then. */
+  #renewed = false;
+  #watched: Watched | undefined;
 
   constructor(parts: CompilerParts, { extents, policy, store, onStats }: CompilerOptions) {
     this.#parts = parts;
     this.#policy = { ...POLICY, ...policy };
     this.#store = store;
-    this.#compiled = new Compiled({ parts, extents, policy: this.#policy, store }, () => {
+    const forgotten = (): void => {
       this.#pending = [];
-    });
+    };
+    this.#compiled = new Compiled({ parts, extents, policy: this.#policy, store }, this.#more, forgotten);
     this.#maker = new Maker(parts, this.#policy, this.#compiled);
     this.#stats = this.#compiled.stats;
     onStats?.(this.#stats);
@@ -61,21 +75,14 @@ class JitCompiler implements Compiler {
     const compiled = this.#compiled;
     const { host, exits, bridges } = compiled;
     if (host === undefined) return undefined;
-    const { memory, state, now } = this.#parts;
-    if (compiled.damaged) compiled.dropDamaged();
-    if (this.#parts.flags.followed >= this.#policy.settles) compiled.makeSettler(false);
-    if (compiled.visits.due(this.#policy.visitedBatch)) this.#maker.makeFast();
-    if (bridges.pressing >= this.#policy.bridgeBatch) this.#maker.compilePressing();
+    const { memory, state } = this.#parts;
     const { i32 } = memory;
-    const remainingWord = REMAINING >>> 2;
-    const leftWord = LEFT_FLAG >>> 2;
-    const endWord = STRETCH_END >>> 2;
-    const windowWord = WINDOW >>> 2;
+    this.#window = window;
     /** Whether what is left of the run's budget did not suffice for the unit to go on. */
     let exhausted = false;
     for (;;) {
-      const remaining = i32[remainingWord]!;
-      if (remaining <= 0) return undefined;
+      if (this.#hasWork) this.#work();
+      if (i32[REMAINING_WORD]! <= 0 || state.inSlot || (this.#renewed && !this.#keepsUp)) return undefined;
       const { pc } = state;
       const at = exhausted ? -1 : compiled.linked(pc);
       const place = at < 0 ? compiled.bridge(pc) : -1;
@@ -85,19 +92,14 @@ class JitCompiler implements Compiler {
       }
       const slot = at < 0 ? slotOf(place) : i32[at]!;
       const number = at < 0 ? numberOf(place) : i32[at + 1]!;
-      const slice = Math.min(remaining, this.#policy.slice);
-      const end = now() + slice;
-      i32[endWord] = end | 0;
-      i32[endWord + 1] = Math.floor(end / 2 ** 32);
-      const near = Math.max(window - (remaining - slice), 0);
-      i32[windowWord] = near - 1;
-      i32[windowWord + 1] = near - 2;
-      i32[leftWord] = 0;
+      const budget = this.#begin();
+      i32[LEFT_WORD] = 0;
+      this.#renewed = false;
       this.#stats.enters++;
-      let left = host.drive(slot, number, slice);
-      const exit = i32[leftWord]!;
+      let left = host.drive(slot, number, budget);
+      const exit = i32[LEFT_WORD]!;
       let kind: ExitKind = EXIT.evaluator;
-      if (exit !== 0) {
+      if (exit > 0) {
         kind = exits.kind(exit);
         const undone = exits.undone(exit);
         left += undone;
@@ -106,14 +108,17 @@ class JitCompiler implements Compiler {
         this.#told = watched?.told === true;
         const block = watched?.block;
         if (block !== undefined) compiled.watch.leftAfter(block, block.count - undone);
+        else if (kind === EXIT.budget)
+          compiled.exitPlaces.add(exit, undone, state.pc, state.epc, compiled.bridge(state.epc));
       }
-      i32[remainingWord] = remaining - (slice - left);
+      const slice = this.#slice;
+      i32[REMAINING_WORD] = this.#remaining - (slice - left);
       if (kind === EXIT.syscall) return 'syscall';
       if (kind === EXIT.breakpoint) return 'breakpoint';
       if (kind === EXIT.switchPoint) this.#parts.code.knowSwitchPoint(state.pc);
       // A bridge is never exhausted before it has executed something.
-      exhausted = kind === EXIT.budget && slice === remaining;
-      if (left === slice && !exhausted) return undefined;
+      exhausted = kind === EXIT.budget && slice === this.#remaining;
+      if (left === slice && !exhausted && !this.#renewed) return undefined;
       // Back by a jump to what is not compiled, or not in the jump cache: that is an arrival too. Where there is a bridge, it is somebody who
       // was interrupted and comes back.
       if (exit === 0 && compiled.linked(state.pc) < 0 && bridges.place(state.pc) < 0)
@@ -121,9 +126,66 @@ class JitCompiler implements Compiler {
     }
   }
 
+  /** Whether something is to be compiled, or dropped, before compiled code goes on. None of it may be running then. */
+  get #hasWork(): boolean {
+    const { settles, visitedBatch, bridgeBatch } = this.#policy;
+    const { damaged, visits, bridges } = this.#compiled;
+    return (
+      damaged || this.#parts.flags.followed >= settles || visits.due(visitedBatch) || bridges.pressing >= bridgeBatch
+    );
+  }
+
+  #work(): void {
+    const compiled = this.#compiled;
+    const { settles, visitedBatch, bridgeBatch } = this.#policy;
+    if (compiled.damaged) compiled.dropDamaged();
+    if (this.#parts.flags.followed >= settles) compiled.makeSettler(false);
+    if (compiled.visits.due(visitedBatch)) this.#maker.makeFast();
+    if (compiled.bridges.pressing >= bridgeBatch) this.#maker.compilePressing();
+  }
+
+  /** Prepares what compiled code looks at: for how many instructions it may be entered. */
+  #begin(): number {
+    const { i32 } = this.#parts.memory;
+    const remaining = i32[REMAINING_WORD]!;
+    const slice = Math.min(remaining, this.#policy.slice);
+    this.#remaining = remaining;
+    this.#slice = slice;
+    const end = this.#parts.now() + slice;
+    i32[END_WORD] = end | 0;
+    i32[END_WORD + 1] = Math.floor(end / 2 ** 32);
+    const near = Math.max(this.#window - (remaining - slice), 0);
+    i32[WINDOW_WORD] = near - 1;
+    i32[WINDOW_WORD + 1] = near - 2;
+    return slice;
+  }
+
+  /** Compiled code is at the end of its budget: for how many instructions it may go on, the next stretch having begun. */
+  readonly #more = (): number => {
+    const { i32 } = this.#parts.memory;
+    i32[REMAINING_WORD] = this.#remaining - this.#slice;
+    if (i32[REMAINING_WORD]! > 0 || this.#parts.nextStretch() === 0) return 0;
+    this.#renewed = true;
+    this.#window = 0;
+    if (!this.#hasWork && this.#keepsUp) return this.#begin();
+    this.#remaining = i32[REMAINING_WORD]!;
+    this.#slice = 0;
+    return 0;
+  };
+
+  /** Whether compiled code can go on where the thread stands by now, and does what is watched. */
+  get #keepsUp(): boolean {
+    if (this.#parts.state.inSlot) return false;
+    const watched = this.#watched;
+    if (watched === undefined || this.#compiled.watch.isCurrent(watched)) return true;
+    const { flushes } = this.#stats;
+    return this.watch(watched) && this.#stats.flushes === flushes;
+  }
+
   watch(watched: Watched): boolean {
     const compiled = this.#compiled;
     const { watch } = compiled;
+    this.#watched = watched;
     let possible = true;
     if (!watch.isCurrent(watched)) {
       const update = watch.update(watched, (page) => compiled.isFrom(page));

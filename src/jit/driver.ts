@@ -1,22 +1,27 @@
 // The driver: a module that is there from the start, a small loop that goes from unit to unit by way of the jump cache until control leaves
-// compiled code.
+// compiled code, or its budget has ended and the host gives no more.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { JUMPS, LEFT_FLAG, STATE } from '../engine/layout.ts';
+import { JUMPS, LEFT_FLAG } from '../engine/layout.ts';
 import { emitJumpHash } from './emit-jumps.ts';
+import { addressOps, emitMore, pcAddress } from './emit-left.ts';
 import { UNIT_TYPE, unitType } from './transfers.ts';
-import { assemble, Code, I32, I64, OP } from './wasm.ts';
+import { assemble, Code, I32, OP } from './wasm.ts';
 
 /** Calls that may nest on the host's stack before it is unwound. A frame takes a few hundred bytes, of the 984 KB that V8 has. */
 export const MAX_DEPTH = 220;
 
+/** Types of the module, and its import, by index. */
+const DRIVE_TYPE = 1;
+const MORE_TYPE = 2;
+const MORE = 0;
+
 /** `drive(slot, entry, remaining)`: runs from a unit's entry, returns what remains; PC stands in the state block. */
 export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
-  const wide = isa.variant.width === 64;
-  const word = wide ? I64 : I32;
+  const { type, load, store, equal } = addressOps(isa);
   const code = new Code(3);
   const [slot, entry, remaining] = [0, 1, 2] as const;
-  const pc = code.local(word);
+  const pc = code.local(type);
   const at = code.local(I32);
   const done = code.block();
   const next = code.loop();
@@ -30,15 +35,23 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.i32(0);
   code.memory(OP.i32_load, LEFT_FLAG);
   code.brIf(done);
-  emitJumpHash(code, isa, pc);
-  code.tee(at);
-  code.memory(wide ? OP.i64_load : OP.i32_load, JUMPS);
-  code.get(pc);
-  code.op(wide ? OP.i64_eq : OP.i32_eq);
   code.get(remaining);
   code.i32(0);
-  code.op(OP.i32_gt_s);
-  code.op(OP.i32_and);
+  code.op(OP.i32_le_s);
+  code.if();
+  code.i32(0);
+  code.get(pc);
+  code.memory(store, pcAddress(isa));
+  emitMore(code, MORE, remaining, () => code.br(done));
+  code.i32(0);
+  code.memory(load, pcAddress(isa));
+  code.set(pc);
+  code.end();
+  emitJumpHash(code, isa, pc);
+  code.tee(at);
+  code.memory(load, JUMPS);
+  code.get(pc);
+  code.op(equal);
   code.if();
   code.get(at);
   code.memory(OP.i32_load, JUMPS + 8);
@@ -50,14 +63,14 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.end();
   code.i32(0);
   code.get(pc);
-  code.memory(wide ? OP.i64_store : OP.i32_store, STATE + isa.registers.control.pc.offset);
+  code.memory(store, pcAddress(isa));
   code.end();
   code.end();
   code.get(remaining);
   return assemble({
-    types: [unitType(isa), { parameters: [I32, I32, I32], results: [I32] }],
-    functions: [],
+    types: [unitType(isa), { parameters: [I32, I32, I32], results: [I32] }, { parameters: [], results: [I32] }],
+    functions: [{ module: 'h', name: 'more', type: MORE_TYPE }],
     memoryPages,
-    bodies: [{ type: 1, body: code.body(), name: 'drive' }],
+    bodies: [{ type: DRIVE_TYPE, body: code.body(), name: 'drive' }],
   });
 }

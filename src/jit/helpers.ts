@@ -14,10 +14,12 @@ export const HELPERS = [
   'settle',
   'tell',
   'visited',
+  'more',
   'moves',
+  'left',
 ] as const;
 /** Those that the host has no part in: the last ones. */
-export const WITHOUT_HOST = ['moves'] as const satisfies readonly Helper[];
+export const WITHOUT_HOST = ['moves', 'left'] as const satisfies readonly Helper[];
 export type HostHelper = Exclude<Helper, (typeof WITHOUT_HOST)[number]>;
 export type Helper = (typeof HELPERS)[number];
 export const HELPER: Readonly<Record<Helper, number>> = {
@@ -33,5 +35,7 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   settle: 9,
   tell: 10,
   visited: 11,
-  moves: 12,
+  more: 12,
+  moves: 13,
+  left: 14,
 };

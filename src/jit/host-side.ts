@@ -34,14 +34,17 @@ export function hostSide(
   const instance = (
     kept: MachineCode | undefined,
     make: typeof supportModule,
-    h: WebAssembly.ModuleImports,
+    h: WebAssembly.ModuleImports | WebAssembly.Exports,
   ): WebAssembly.Instance => {
     const module = kept === undefined ? undefined : native?.restore(kept);
     if (module === undefined) restored = false;
-    return new WebAssembly.Instance(module ?? new WebAssembly.Module(make(isa, memoryPages)), { e, h });
+    return new WebAssembly.Instance(module ?? new WebAssembly.Module(make(isa, memoryPages)), {
+      e,
+      h,
+    } as WebAssembly.Imports);
   };
   const support = instance(image?.support, supportModule, own);
-  const driver = instance(image?.driver, driverModule, {});
+  const driver = instance(image?.driver, driverModule, support.exports);
   return {
     table,
     imports: { e, h: support.exports },

@@ -30,8 +30,8 @@ export const bodyOf = (
   plan: Plan,
   links: Links,
   watch: Watch,
-  visits: Visits | undefined,
-): Body => new Unit(isa, usages, plan, links, watch, visits).emit();
+  how: { readonly fast: boolean; readonly visits: Visits | undefined },
+): Body => new Unit(isa, usages, plan, links, watch, how).emit();
 
 /** The module of some units. */
 export const moduleOf = (isa: Isa, memoryPages: number, units: readonly MadeUnit[]): Uint8Array<ArrayBuffer> =>

@@ -18,18 +18,20 @@ import {
   TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from '../engine/layout.ts';
-import { HELPERS, type Helper, WITHOUT_HOST } from './helpers.ts';
+import { emitLeft } from './emit-left.ts';
+import { HELPER, HELPERS, type Helper, type HostHelper, WITHOUT_HOST } from './helpers.ts';
 import { emitLeftInPage, emitTlbEntry, emitTlbFind } from './lower-access.ts';
 import { emitMoves } from './moves.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
+import { unitType } from './transfers.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
 /** Parameters of the helpers for accesses. */
 const ADDRESS = 0;
 const PACKED = 1;
 
-/** Types of the host's functions (runtime.ts). */
-const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
+/** Types of the host's functions (runtime.ts), and of what makes do without it. */
+const HELPER_TYPES: Readonly<Record<Exclude<Helper, 'left'>, FunctionType>> = {
   load: { parameters: [I32, I32, I32], results: [I32] },
   store: { parameters: [I32, I32, I32], results: [I32] },
   nan32: { parameters: [I32, I32], results: [I32] },
@@ -42,14 +44,16 @@ const HELPER_TYPES: Readonly<Record<Helper, FunctionType>> = {
   settle: { parameters: [], results: [] },
   tell: { parameters: [I32], results: [] },
   visited: { parameters: [I32], results: [] },
+  more: { parameters: [], results: [I32] },
   moves: { parameters: [I64, I64, I32, I32], results: [I32] },
 };
 
-/** Type of a helper as compiled code calls it: an access has its whole address. */
-export const helperType = (isa: Isa, helper: Helper): FunctionType =>
-  helper === 'load' || helper === 'store'
-    ? { parameters: [isa.variant.width === 64 ? I64 : I32, I32], results: [I32] }
-    : HELPER_TYPES[helper];
+/** Type of a helper as compiled code calls it: an access has its whole address, and `left` returns what a unit does. */
+export function helperType(isa: Isa, helper: Helper): FunctionType {
+  if (helper === 'left') return { parameters: [I32, I32], results: unitType(isa).results };
+  if (helper !== 'load' && helper !== 'store') return HELPER_TYPES[helper];
+  return { parameters: [isa.variant.width === 64 ? I64 : I32, I32], results: [I32] };
+}
 
 /** Of an access whose TLB entry is there: between SCRATCH and the host's address, which is in a local. Returns from the function. */
 function emitAccess(code: Code, name: 'load' | 'store', isa: Isa, host: number, bytes: number): void {
@@ -271,7 +275,7 @@ function emitCrossing(code: Code, name: 'load' | 'store', isa: Isa, bytes: numbe
 }
 
 /** Behind an access of the host's: where the evaluator is to execute the instruction, takes the exit. */
-function emitLeft(code: Code): void {
+function emitExit(code: Code): void {
   code.if();
   code.i32(0);
   code.get(PACKED);
@@ -287,12 +291,16 @@ function emitLeft(code: Code): void {
 /** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
 export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
   const n = HELPERS.length;
+  const hosts = HELPERS.slice(0, n - WITHOUT_HOST.length) as readonly HostHelper[];
+  const unit = hosts.length + n;
   const bodies = HELPERS.map((name, i) => {
     const { parameters } = helperType(isa, name);
     const code = new Code(parameters.length);
-    if (name === 'moves') {
-      emitMoves(code);
-      return { type: n + i, body: code.body(), name };
+    const type = hosts.length + i;
+    if (name === 'moves' || name === 'left') {
+      if (name === 'moves') emitMoves(code);
+      else emitLeft(code, isa, unit, HELPER.more);
+      return { type, body: code.body(), name };
     }
     if (name === 'load' || name === 'store') {
       emitTlbHit(code, name, isa);
@@ -324,12 +332,12 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       code.end();
       code.end();
     } else code.call(i);
-    if (name === 'load' || name === 'store') emitLeft(code);
-    return { type: n + i, body: code.body(), name };
+    if (name === 'load' || name === 'store') emitExit(code);
+    return { type, body: code.body(), name };
   });
   return assemble({
-    types: [...HELPERS.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h))],
-    functions: HELPERS.slice(0, n - WITHOUT_HOST.length).map((name, i) => ({ module: 'h', name, type: i })),
+    types: [...hosts.map((h) => HELPER_TYPES[h]), ...HELPERS.map((h) => helperType(isa, h)), unitType(isa)],
+    functions: hosts.map((name, i) => ({ module: 'h', name, type: i })),
     memoryPages,
     bodies,
   });

@@ -6,8 +6,8 @@
 //
 // A unit that is exact asks for budget before each instruction, instead of for blocks.
 //
-// Most code runs a few times. It is made short instead of fast (`Visits`): accesses go out of line as well, and such a unit counts how
-// often control comes by, and tells the host.
+// Most code runs a few times. It is made short instead of fast: accesses go out of line as well, and what is of a function counts how often
+// control comes by, and tells the host (`Visits`).
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Instruction } from '../engine/decode.ts';
@@ -24,7 +24,7 @@ import { budgetsOf, buildGraphs, type Graphs, isHead, type Plan, parentsOf, ROOT
 import { Registers } from './registers.ts';
 import { Residence } from './residence.ts';
 import { Shape } from './shape.ts';
-import { ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
+import { DEPTH, ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
 import { RegisterSet, type Usages } from './usage.ts';
 import type { Visits } from './visits.ts';
 import { type Body, Code, I32, I64, type Label, OP, VOID } from './wasm.ts';
@@ -66,8 +66,18 @@ export class Unit implements Surroundings {
   /** Within a delay slot: pushes the address where control goes afterwards, as i64. */
   #pending: (() => void) | undefined;
 
-  /** @param visits of a unit that is to be short */
-  constructor(isa: Isa, usages: Usages, p: Plan, links: Links, watch: Watch, visits: Visits | undefined) {
+  /**
+   * @param fast whether it is to be fast instead of short
+   * @param visits what it counts by, if it counts
+   */
+  constructor(
+    isa: Isa,
+    usages: Usages,
+    p: Plan,
+    links: Links,
+    watch: Watch,
+    { fast, visits }: { readonly fast: boolean; readonly visits: Visits | undefined },
+  ) {
     this.#isa = isa;
     this.variant = isa.variant;
     this.#plan = p;
@@ -75,7 +85,7 @@ export class Unit implements Surroundings {
     this.#links = links;
     this.#watch = watch;
     this.#visits = visits;
-    this.fast = visits === undefined;
+    this.fast = fast;
     this.registers = new Registers(this.code, usages, this.fast);
     this.#transfers = new Transfers(this.code, isa, links, this.fast);
     this.#block = p.blocks[0]!;
@@ -113,12 +123,14 @@ export class Unit implements Surroundings {
       }
     }
     code.end();
-    // No caller may take what is left in the local for the address that it waits for.
-    this.#transfers.push(-1);
-    code.get(this.#transfers.result);
     code.i32(0);
     code.memory(OP.i32_load, LEFT_FLAG);
-    code.op(OP.select);
+    code.if();
+    code.get(LEFT_BUDGET);
+    code.get(DEPTH);
+    code.returnCall(HELPER.left);
+    code.end();
+    code.get(this.#transfers.result);
     code.get(LEFT_BUDGET);
     return code.body();
   }

@@ -487,6 +487,11 @@ export class Code extends Bytes {
     this.unsigned(index);
   }
 
+  returnCall(index: number): void {
+    this.u8(OP.return_call);
+    this.unsigned(index);
+  }
+
   #hole(what: Hole['what'], start: number): void {
     this.#holes.push({ offset: this.length, what, start });
     for (let i = 0; i < HOLE_BYTES; i++) this.u8(0);

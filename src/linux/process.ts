@@ -1,6 +1,6 @@
 // A program under the kernel: load it, run it, and say how it ended. The one event loop is here.
 
-import type { Machine, Stop } from '../engine/machine.ts';
+import type { Along, Machine, Stop } from '../engine/machine.ts';
 import { GuestFault, OutOfMemory } from '../engine/memory.ts';
 import type { ArgumentBits } from './abi/convert.ts';
 import { CallError } from './abi/errno.ts';
@@ -45,7 +45,9 @@ export interface RunOptions {
   /** Stop when this many instructions have been executed since the start of the process. */
   readonly until?: number;
   readonly interrupts?: readonly InterruptSource[];
-  /** Called where the machine stops for a breakpoint; true goes on. */
+  /** Asked first where the machine stops for a breakpoint, and changes nothing of the kernel's; true goes on as if there were none. */
+  readonly passes?: () => boolean;
+  /** Called where it stops for a breakpoint; true goes on. */
   readonly onBreakpoint?: (kernel: Kernel, task: Task) => boolean;
 }
 
@@ -99,6 +101,7 @@ export class Process {
   #interrupts: readonly InterruptSource[] = [];
   #running: Task | undefined;
   #undisturbedUntil = 0;
+  #passes: RunOptions['passes'];
   /** Instruction count at which a breakpoint ended the last run. */
   #stoppedAt = -1;
   /** While stepping: the instruction count up to which nothing happens but what the running thread does. */
@@ -180,6 +183,7 @@ export class Process {
     const interrupts = options.interrupts ?? [];
     const quiet = interrupts.length > 0 && interrupts.every((source) => source.quiet === true);
     this.#interrupts = interrupts;
+    this.#passes = options.passes;
     for (;;) {
       if (kernel.exit !== undefined) return kernel.exit;
       kernel.timers.fire();
@@ -248,13 +252,22 @@ export class Process {
     return at >= 0 && at < this.#firedCount ? now + 1 : now;
   }
 
-  /** The thread has come to the next interrupt: what #run would do, where nothing else is to be done. Returns how far it may go on. */
-  readonly #goOn = (): number => {
-    const now = this.machine.instructions;
-    const task = this.#running;
-    if (now >= this.#undisturbedUntil || task === undefined) return 0;
-    this.#fire(task, now);
-    return Math.min(this.#undisturbedUntil, this.#nextInterrupt(now)) - now;
+  /** What #run would do, where nothing else is to be done, and the thread goes on at once. */
+  readonly #along: Along = {
+    more: () => {
+      const now = this.machine.instructions;
+      const task = this.#running;
+      if (now >= this.#undisturbedUntil || task === undefined) return 0;
+      this.#fire(task, now);
+      return Math.min(this.#undisturbedUntil, this.#nextInterrupt(now)) - now;
+    },
+    passes: () => {
+      if (this.#passes === undefined) return false;
+      const before = this.#times?.enter('other');
+      const passes = this.#passes();
+      if (before !== undefined) this.#times?.enter(before);
+      return passes;
+    },
   };
 
   /** Lets the machine run, or for ONE step, and deals with what stopped it. */
@@ -299,10 +312,10 @@ export class Process {
 
   #runMachine(budget: number, window: number): Stop {
     const { machine } = this;
-    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget, window, this.#goOn);
+    if (this.#times === undefined) return budget === ONE ? machine.step() : machine.run(budget, window, this.#along);
     const before = this.#times.enter('evaluating');
     try {
-      return budget === ONE ? machine.step() : machine.run(budget, window, this.#goOn);
+      return budget === ONE ? machine.step() : machine.run(budget, window, this.#along);
     } finally {
       this.#times.enter(before);
     }

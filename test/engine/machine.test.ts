@@ -81,7 +81,7 @@ describe('a run that may end early', () => {
           asked.push(machine.instructions);
           return given[asked.length - 1]!;
         };
-        expect(machine.run(20, 0, more)).toBe('budget');
+        expect(machine.run(20, 0, { more })).toBe('budget');
         expect(asked).toEqual([20, 27, 28, 58]);
         const other = begin(engine);
         other.run(58);
@@ -95,8 +95,38 @@ describe('a run that may end early', () => {
         // No branch backwards is within the window, but one is among the last instructions of what is given.
         const budget = 10 * round + loop.branch;
         const given = 2 * round + 1;
-        machine.run(budget, round - 2, () => (asked++ === 0 ? given : 0));
+        machine.run(budget, round - 2, { more: () => (asked++ === 0 ? given : 0) });
         expect(machine.instructions).toBe(budget + given);
+      });
+
+      it('passes a breakpoint where it is told to, each time, whether or not that remains', () => {
+        const { round, at } = loop;
+        for (const remains of [true, false]) {
+          const machine = begin(engine);
+          machine.breakpoints = new Set([CODE_ADDRESS + at]);
+          const asked: number[] = [];
+          const passes = (): boolean => {
+            expect(machine.state.pc).toBe(CODE_ADDRESS + at);
+            asked.push(machine.instructions);
+            if (!remains && asked.length === 3) machine.breakpoints = undefined;
+            return asked.length <= 10;
+          };
+          expect(machine.run(10 * round, 0, { passes })).toBe('budget');
+          expect(machine.instructions).toBe(10 * round);
+          const all = Array.from({ length: 10 }, (_, i) => i * round + loop.branch);
+          expect(asked).toEqual(remains ? all : all.slice(0, 3));
+          const other = begin(engine);
+          other.run(10 * round);
+          expect(machine.state.save()).toEqual(other.state.save());
+        }
+      });
+
+      it('stops at one that it is not to pass', () => {
+        const machine = begin(engine);
+        machine.breakpoints = new Set([CODE_ADDRESS + loop.at]);
+        let asked = 0;
+        expect(machine.run(100, 0, { passes: () => ++asked < 4 })).toBe('breakpoint');
+        expect(machine.instructions).toBe(3 * loop.round + loop.branch);
       });
 
       it('ends at its budget where nothing within the window is a branch backwards', () => {

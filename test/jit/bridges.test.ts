@@ -102,6 +102,66 @@ test.each(GOARCHES)('%s: a window still ends the run before a switch point', (go
   }
 });
 
+/** Runs a machine that is given more whenever its budget has ended, each time after `each` has been told of that budget. */
+function goOn(machine: Machine, each: (budget: number) => void): void {
+  const random = new Random(2);
+  let budget = 1 + random.below(LONGEST);
+  let turns = 0;
+  const more = (): number => {
+    each(budget);
+    budget = ++turns < TURNS ? 1 + random.below(LONGEST) : 0;
+    return budget;
+  };
+  expect(machine.run(budget, 0, { more })).toBe('budget');
+  expect(turns).toBe(TURNS);
+}
+
+/** What an interrupt does that changes nothing. */
+function exceptionReturn({ state }: Machine): void {
+  if (state.inSlot) state.jump(state.epc);
+}
+
+test.each(GOARCHES)(
+  '%s: where a run is given more, the state is the evaluator’s, and control goes where it is sent',
+  (goarch) => {
+    const isa = isaFor(goarch);
+    const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+    const evaluated = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
+    let turn = 0;
+    goOn(compiled.machine, (budget) => {
+      evaluated.machine.run(budget);
+      expect(compiled.machine.instructions).toBe(evaluated.machine.instructions);
+      expect(differences(isa, evaluated.machine, compiled.machine)).toEqual([]);
+      turn++;
+      for (const { machine } of [compiled, evaluated]) {
+        exceptionReturn(machine);
+        if (turn % 5 === 0) machine.state.jump(CODE);
+      }
+    });
+  },
+);
+
+test.each(GOARCHES)('%s: compiled code goes on by itself wherever it has been interrupted before', (goarch) => {
+  const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+  for (let i = 0; i < 3; i++) goOn(machine, () => exceptionReturn(machine));
+  const { enters } = stats();
+  goOn(machine, () => exceptionReturn(machine));
+  expect(stats().enters - enters).toBeLessThan(5);
+});
+
+test.each(GOARCHES)('%s: it stops at breakpoints that come while it is given more', (goarch) => {
+  const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+  goOn(machine, () => exceptionReturn(machine));
+  let turns = 0;
+  const more = (): number => {
+    if (++turns === 10) machine.breakpoints = new Set([CODE]);
+    return LONGEST;
+  };
+  expect(machine.run(LONGEST, 0, { more })).toBe('breakpoint');
+  expect(machine.state.pc).toBe(CODE);
+  expect(turns).toBeLessThan(12);
+});
+
 test.each(GOARCHES)('%s: a function is not compiled again for the sake of what it holds', (goarch) => {
   const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], {
     policy: { threshold: 20, urgent: 20, bridgeThreshold: 1e9, exactThreshold: 1e9 },
