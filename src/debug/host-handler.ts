@@ -3,7 +3,7 @@
 import type { Machine } from '../engine/machine.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
-import type { CheckId, Decision, Verdict } from '../goruntime/safe-points.ts';
+import { CHECKS, type CheckId, type Decision, type Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
 import { Places } from './places.ts';
 import type { RequestLog } from './request-log.ts';
@@ -84,10 +84,13 @@ export type InterruptListener = (interrupt: Interrupt) => void;
  */
 export class HostHandler {
   readonly preemption: Preemption;
-  readonly counts: InterruptCounts = { delivered: 0, injected: 0, refused: {} };
   listener: InterruptListener | undefined;
   /** Follows what becomes of the requests. */
   requests: RequestLog | undefined;
+  #delivered = 0;
+  #injected = 0;
+  /** By index of the check. */
+  readonly #refusals = new Float64Array(CHECKS.length);
   readonly #machine: Machine;
   readonly #thread: Thread;
   /** By g. */
@@ -100,6 +103,13 @@ export class HostHandler {
     this.#machine = machine;
     this.#thread = threadOf(machine, program.arch);
     this.preemption = preemption;
+  }
+
+  /** What became of the interrupts so far. */
+  get counts(): InterruptCounts {
+    const refused: InterruptCounts['refused'] = {};
+    for (const [i, check] of CHECKS.entries()) if (this.#refusals[i]! > 0) refused[check] = this.#refusals[i]!;
+    return { delivered: this.#delivered, injected: this.#injected, refused };
   }
 
   /**
@@ -121,11 +131,11 @@ export class HostHandler {
     thread.exceptionReturn();
     const { refusedBy, restartAt } = decision;
     this.#remember(past, pc, sp, refusedBy, restartAt ?? pc);
-    this.counts.delivered++;
+    this.#delivered++;
     if (refusedBy === undefined) {
-      this.counts.injected++;
+      this.#injected++;
       this.requests?.injected(gp);
-    } else this.counts.refused[refusedBy] = (this.counts.refused[refusedBy] ?? 0) + 1;
+    } else this.#refusals[decision.refusal]!++;
     if (listener !== undefined && presented !== undefined && verdict !== undefined) {
       const at = this.#machine.instructions;
       listener({ at, tid, goid: this.#goid(gp), ...presented, requested, verdict });

@@ -128,12 +128,14 @@ export class Trail {
 /** What was decided of one PC: refused by a check, to be restarted somewhere, or (neither) plainly safe. */
 export interface Decision {
   readonly refusedBy: CheckId | undefined;
+  /** Which of CHECKS that is, by index; negative for none. */
+  readonly refusal: number;
   readonly restartAt: number | undefined;
 }
 
-const SAFE: Decision = { refusedBy: undefined, restartAt: undefined };
+const SAFE: Decision = { refusedBy: undefined, refusal: -1, restartAt: undefined };
 const REFUSED: ReadonlyMap<CheckId | undefined, Decision> = new Map(
-  CHECKS.map((check) => [check, { refusedBy: check, restartAt: undefined }]),
+  CHECKS.map((check, i) => [check, { refusedBy: check, refusal: i, restartAt: undefined }]),
 );
 
 /** The decision of a check that refuses. */
@@ -197,7 +199,7 @@ const KEPT = 1 << KEPT_BITS;
 /** Equal to no PC. */
 const NOWHERE = Number.NaN;
 
-/** Decisions for LR other than PC+8. The PCs stand by themselves: what an interrupt looks at is mostly not in the processor's caches. */
+/** Decisions for one relation of LR to the PC. The PCs stand by themselves: what an interrupt looks at is mostly not in the processor's caches. */
 class Kept {
   readonly pcs = new Float64Array(KEPT).fill(NOWHERE);
   readonly decisions = new Array<Decision>(KEPT).fill(SAFE);
@@ -210,7 +212,9 @@ export class SafePoints {
   readonly rules: Rules;
   readonly without: ReadonlySet<CheckId>;
   readonly #runs = new Map<number, DecisionRuns>();
+  /** For LR other than PC+8, and for half-executed calls. */
   #kept: Kept | undefined;
+  #keptHalf: Kept | undefined;
 
   constructor(tables: GoTables, arch: Arch, options: SafePointOptions) {
     this.tables = tables;
@@ -234,12 +238,13 @@ export class SafePoints {
 
   /** The same without words. */
   decision(pc: number, lr: number): Decision {
-    if (this.arch.linkRegister && lr === pc + 8) return this.#decisionAt(pc, lr, true);
-    this.#kept ??= new Kept();
-    const { pcs, decisions } = this.#kept;
+    const half = this.arch.linkRegister && lr === pc + 8;
+    if (half) this.#keptHalf ??= new Kept();
+    else this.#kept ??= new Kept();
+    const { pcs, decisions } = (half ? this.#keptHalf : this.#kept)!;
     const place = (pc ^ (pc >>> KEPT_BITS)) & (KEPT - 1);
     if (pcs[place] !== pc) {
-      decisions[place] = this.#decisionAt(pc, lr, false);
+      decisions[place] = this.#decisionAt(pc, lr, half);
       pcs[place] = pc;
     }
     return decisions[place]!;
@@ -370,7 +375,7 @@ export class SafePoints {
         ? describeRestart()
         : `${name || (f?.name ?? hex(pc))}: user code at an instruction that the tables call safe${aside}`,
     );
-    return restart ? { refusedBy: undefined, restartAt: target } : SAFE;
+    return restart ? { ...SAFE, restartAt: target } : SAFE;
   }
 
   #restartTarget(f: Func | undefined, up: number, startpc: number): number | undefined {
