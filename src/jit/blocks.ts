@@ -19,12 +19,15 @@ export interface Item {
 export const isSwitched = ({ pc, instruction, constants }: Item): boolean =>
   isSwitchPoint(instruction.writtenOut, constants, pc);
 
+/** Why a block leads out of the unit: what follows was never executed, the unit takes no more, or it is the evaluator's to execute. */
+export type Leaving = 'cold' | 'cut' | 'evaluator';
+
 /** How a block ends. */
 export type Flow =
   /** Goes on at `next`, which begins another block. */
   | { readonly kind: 'fall'; readonly next: number }
-  /** Leaves to the evaluator, which executes the instruction at `at`: a trap, no instruction, too far, or cold. */
-  | { readonly kind: 'leave'; readonly at: number; readonly cold: boolean }
+  /** Goes on at `at`, which is not in the unit. */
+  | { readonly kind: 'leave'; readonly at: number; readonly why: Leaving }
   /** The last item is a system call, behind which control goes on at `next`. */
   | { readonly kind: 'syscall'; readonly next: number }
   /** The last item branches. `target` is undefined where only the guest knows it, `next` where it never falls through. */
@@ -163,6 +166,8 @@ export function findBlocks(
     }
   };
   const avoided = new Set<number>();
+  /** Where there was no room for more. */
+  const cut = new Set<number>();
   const follow = (pc: number): void => {
     if (leaders.has(pc) || !inside(pc)) return;
     if (cold(pc)) avoided.add(pc);
@@ -172,10 +177,12 @@ export function findBlocks(
   for (let from = work.pop(); from !== undefined; from = work.pop()) {
     let pc = from;
     while (inside(pc) && !found.has(pc)) {
-      const here = found.size < rules.most ? look(code, folds, pc, rules) : undefined;
+      const room = found.size < rules.most;
+      const here = room ? look(code, folds, pc, rules) : undefined;
       found.set(pc, here);
+      if (!room) cut.add(pc);
       if (here === undefined) {
-        const left = found.size < rules.most ? decodeAt(code, pc) : undefined;
+        const left = room ? decodeAt(code, pc) : undefined;
         if (left?.call === true) {
           const next = pc + left.length + 4;
           resumes.push(next);
@@ -214,9 +221,9 @@ export function findBlocks(
     }
   }
   const ends = (pc: number): boolean => leaders.has(pc) || rules.ends(pc);
-  const blocks = [...leaders].map((pc) => makeBlock(pc, found, ends));
+  const blocks = [...leaders].map((pc) => makeBlock(pc, found, cut, ends));
   for (const pc of avoided)
-    if (!leaders.has(pc)) blocks.push({ pc, items: [], flow: { kind: 'leave', at: pc, cold: true }, count: 0 });
+    if (!leaders.has(pc)) blocks.push({ pc, items: [], flow: { kind: 'leave', at: pc, why: 'cold' }, count: 0 });
   return { blocks: blocks.sort((a, b) => a.pc - b.pc), resumes, complete: found.size < rules.most };
 }
 
@@ -236,14 +243,22 @@ export function split(block: Block): Block[] {
 }
 
 /** @param ends whether another block begins at an address, here or elsewhere */
-function makeBlock(start: number, found: ReadonlyMap<number, Found | undefined>, ends: (pc: number) => boolean): Block {
+function makeBlock(
+  start: number,
+  found: ReadonlyMap<number, Found | undefined>,
+  cut: ReadonlySet<number>,
+  ends: (pc: number) => boolean,
+): Block {
   const items: Item[] = [];
   let count = 0;
   let pc = start;
   for (;;) {
     if (pc !== start && ends(pc)) return { pc: start, items, flow: { kind: 'fall', next: pc }, count };
     const here = found.get(pc);
-    if (here === undefined) return { pc: start, items, flow: { kind: 'leave', at: pc, cold: false }, count };
+    if (here === undefined) {
+      const why = cut.has(pc) ? 'cut' : 'evaluator';
+      return { pc: start, items, flow: { kind: 'leave', at: pc, why }, count };
+    }
     items.push(here.item);
     count += here.item.slot === undefined ? 1 : 2;
     if (here.flow.kind !== 'fall') return { pc: start, items, flow: here.flow, count };

@@ -76,7 +76,7 @@ export function plan(
     // A block left out returns its own address, to be looked up: it must not be found here. Nor is there anything to come in for where
     // nothing is executed, perhaps because nothing is mapped there.
     const { flow, count } = blocks[i]!;
-    if (count > 0 && (flow.kind !== 'leave' || !flow.cold)) entries.add(pc);
+    if (count > 0 && (flow.kind !== 'leave' || flow.why !== 'cold')) entries.add(pc);
   };
   for (const pc of also) add(pc);
   for (const pc of resumes) add(pc);

@@ -71,20 +71,26 @@ export class Transfers {
 
   /** To what is compiled at `pc`, in tail position, or else back with it. */
   jump(pc: number): void {
+    this.jumpIfLinked(pc, () => undefined);
+    this.push(pc);
+    this.#return();
+  }
+
+  /** To what is compiled at `pc`, in tail position, if there is anything. @param store emits what is to be stored before */
+  jumpIfLinked(pc: number, store: () => void): void {
     const code = this.#code;
     const cell = this.#links.cell(pc);
     this.#load(cell);
     code.i32(0);
     code.op(OP.i32_ge_s);
     code.if(VOID, true);
+    store();
     this.#load(cell + 4);
     code.get(LEFT_BUDGET);
     code.get(DEPTH);
     this.#load(cell);
     code.returnCallIndirect(UNIT_TYPE);
     code.end();
-    this.push(pc);
-    this.#return();
   }
 
   /** Calls what is compiled at `pc`. @param resume emits what follows at `next`, where that is in this unit */

@@ -288,8 +288,12 @@ export class Unit implements Surroundings {
     this.#executed = executed;
     if (block.flow.kind === 'fall') this.#continue(block.flow.next, go);
     else if (block.flow.kind === 'leave') {
-      if (block.flow.cold) this.#returnTo(block.flow.at);
-      else this.#leaveAt(EXIT.evaluator, block.flow.at, executed, false);
+      const { at, why } = block.flow;
+      if (why === 'cold') this.#returnTo(at);
+      else {
+        if (why === 'cut') this.#transfers.jumpIfLinked(at, () => this.registers.store(this.#dirtyNow));
+        this.#leaveAt(EXIT.evaluator, at, executed, false);
+      }
     } else if (block.flow.kind === 'syscall') this.#leaveAt(EXIT.syscall, block.flow.next, executed, false);
   }
 

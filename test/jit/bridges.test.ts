@@ -149,6 +149,27 @@ test.each(GOARCHES)('%s: compiled code goes on by itself wherever it has been in
   expect(stats().enters - enters).toBeLessThan(5);
 });
 
+test('a bridge that is too long goes on by another one', () => {
+  // inc rcx, many times; jmp to the first
+  const many = 220;
+  const ROUNDS = 100;
+  const code = [...Array.from({ length: many }, () => [0x48, 0xff, 0xc1]).flat(), 0xe9, ...words(-(3 * many + 5))];
+  const { machine, stats } = bareMachine(isaFor('amd64'), CODE, code, [], { policy: AT_ONCE });
+  let turns = 0;
+  // Each round is interrupted near to its beginning.
+  const more = (): number => (++turns % ROUNDS === 0 ? 0 : many + 1);
+  const run = (): void => {
+    expect(machine.run(many + 1, 0, { more })).toBe('budget');
+  };
+  machine.run(20);
+  for (let i = 0; i < 3; i++) run();
+  const { enters } = stats();
+  expect(enters).toBeGreaterThan(0);
+  run();
+  expect(stats().enters - enters).toBeLessThan(5);
+  expect(machine.state.get(machine.state.register('RCX'))).toBe(BigInt(20 + 4 * ROUNDS * many));
+});
+
 test.each(GOARCHES)('%s: it stops at breakpoints that come while it is given more', (goarch) => {
   const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });
   goOn(machine, () => exceptionReturn(machine));
