@@ -49,12 +49,12 @@ class JitCompiler implements Compiler {
   /** The variant of code that was last looked for in the store. */
   #variant: string | undefined;
   readonly #began = hostMilliseconds();
-  /** Instructions of the stretch under way when compiled code was entered, and how many of them it may execute before it is left. */
+  /** Instructions of the stretch under way that were left when compiled code was entered, and how many of them are for it. */
   #remaining = 0;
   #slice = 0;
-  /** Of the run, in its last instructions. */
+  /** Of the stretch. */
   #window = 0;
-  /** Stretches have begun since then. */
+  /** Stretches have begun since compiled code was entered. */
   #renewed = false;
   #watched: Watched | undefined;
 
@@ -108,8 +108,7 @@ class JitCompiler implements Compiler {
         this.#told = watched?.told === true;
         const block = watched?.block;
         if (block !== undefined) compiled.watch.leftAfter(block, block.count - undone);
-        else if (kind === EXIT.budget)
-          compiled.exitPlaces.add(exit, undone, state.pc, state.epc, compiled.bridge(state.epc));
+        else if (kind === EXIT.budget) this.#learn(exit, undone);
       }
       const slice = this.#slice;
       i32[REMAINING_WORD] = this.#remaining - (slice - left);
@@ -124,6 +123,15 @@ class JitCompiler implements Compiler {
       if (exit === 0 && compiled.linked(state.pc) < 0 && bridges.place(state.pc) < 0)
         this.#arriveFromCompiled(state.pc);
     }
+  }
+
+  /** Lets compiled code go on by itself at an exit by which it has left, the state being exact. */
+  #learn(exit: number, undone: number): void {
+    const { pc, epc } = this.#parts.state;
+    const { flushes } = this.#stats;
+    const place = this.#compiled.bridge(epc);
+    // The bridge may turn out to be damaged: then the number means nothing any more.
+    if (this.#stats.flushes === flushes) this.#compiled.exitPlaces.add(exit, undone, pc, epc, place);
   }
 
   /** Whether something is to be compiled, or dropped, before compiled code goes on. None of it may be running then. */
