@@ -138,7 +138,7 @@ const REFUSED: ReadonlyMap<CheckId | undefined, Decision> = new Map(
   CHECKS.map((check, i) => [check, { refusedBy: check, refusal: i, restartAt: undefined }]),
 );
 
-/** The decision of a check that refuses. */
+/** The decision of a check that refuses; that it is safe, of none. */
 export const refusalBy = (check: CheckId | undefined): Decision => REFUSED.get(check) ?? SAFE;
 
 function verdictOf(decision: Decision): Verdict['verdict'] {

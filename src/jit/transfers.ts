@@ -2,7 +2,8 @@
 //
 // Signature: (entry, remaining, depth) → (pc, remaining). `entry` numbers the place to begin at; `remaining` is the budget in
 // instructions; `depth` counts down the calls that may still nest on the host's stack. A unit runs until control leaves it and returns
-// the address where it goes on, or, having written the number of the exit to LEFT_FLAG, anything: the evaluator is to take over.
+// the address where it goes on; or it writes the number of an exit to LEFT_FLAG and hands over to `left` (emit-left.ts), which goes on in its
+// place, or returns an address that nobody waits for: the host is to take over.
 //
 // Calls nest: a guest call is a host call, and when the callee returns with another address than that after the call (another goroutine,
 // a signal, an exhausted budget) the caller returns it on, up to the driver. So the host's stack predicts the guest's returns and is
