@@ -56,8 +56,8 @@ export class VisitCounts {
 
   /** Called by compiled code. */
   readonly tell = (slot: number): void => {
-    const start = this.#starts[slot] ?? NO_FUNCTION;
-    if (start === NO_FUNCTION) return;
+    // Only units of functions count.
+    const start = this.#starts[slot]!;
     const times = (this.#told.get(start) ?? 0) + 1;
     this.#told.set(start, times);
     if (times === 1) this.#often.push(start);

@@ -76,6 +76,26 @@ describe.each([
     expect(fields.readU32(BASE, 8)).toBe(0);
   });
 
+  test('two structures in turn, while the pages of either become others', () => {
+    const [one, two] = [BASE + 64, BASE + 4096];
+    // The one that was asked for before the last one first: it is remembered as well.
+    const both = (): number[] => [two, one].map((base) => fields.readU32(base, 8));
+    expect(both()).toEqual([0, 0]);
+    fields.writeU32(two, 8, 2);
+    fields.writeU32(one, 8, 1);
+    expect(both()).toEqual([2, 1]);
+    const snapshot = memory.snapshot();
+    fields.writeU32(two, 8, 3);
+    fields.writeU32(one, 8, 4);
+    expect(both()).toEqual([3, 4]);
+    memory.restore(snapshot);
+    expect(both()).toEqual([2, 1]);
+    memory.discard(two, 4096);
+    expect(both()).toEqual([0, 1]);
+    fields.writeU8(two, 8, 5);
+    expect([plain.readU8(two + 8), plain.readU32(one + 8)]).toEqual([5, 1]);
+  });
+
   test('what is nowhere, or may not be written, is said as the memory says it', () => {
     const nowhere = BASE + 0x10000;
     expect(() => fields.readU32(nowhere, 8)).toThrow(new GuestReadError(nowhere + 8));

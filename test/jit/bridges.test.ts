@@ -185,7 +185,7 @@ test.each(GOARCHES)('%s: it stops at breakpoints that come while it is given mor
 
 test.each(GOARCHES)('%s: a function is not compiled again for the sake of what it holds', (goarch) => {
   const { machine, stats } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], {
-    policy: { threshold: 20, urgent: 20, bridgeThreshold: 1e9, exactThreshold: 1e9 },
+    policy: { threshold: 5, urgent: 5, prunings: 0, bridgeThreshold: 1e9, exactThreshold: 1e9 },
     extents: () => ({ start: CODE, end: CODE + LOOPS[goarch].length }),
   });
   machine.run(20 * LONGEST);
