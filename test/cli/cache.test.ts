@@ -71,10 +71,10 @@ function change(file: string, which: (size: number, at: number) => boolean): voi
   writeFileSync(file, bytes);
 }
 
-const files = (kind = '.code'): string[] =>
-  readdirSync(cache)
+const files = (kind = '.code', where = cache): string[] =>
+  readdirSync(where)
     .filter((name) => name.endsWith(kind))
-    .map((name) => join(cache, name));
+    .map((name) => join(where, name));
 
 describe('the cache', () => {
   it('has no more files than can be looked through, and loses what was used longest ago', () => {
@@ -213,6 +213,21 @@ describe('the bytecode of the command line', () => {
       const { length } = files('.bytecode');
       spawnSync(process.execPath, [bin, 'syscalls'], { env: { ...process.env, SAFEPOINT_CACHE: cache } });
       expect(files('.bytecode')).toHaveLength(length + 1);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is that of the start as well, however often garbage was collected since',
+    () => {
+      // With the flag, V8 takes bytecode for old when garbage is collected once.
+      const sizes = [[], ['--stress-flush-code']].map((flags, i) => {
+        const where = `${cache}${i}`;
+        const env = { ...process.env, SAFEPOINT_CACHE: where };
+        expect(spawnSync(process.execPath, [...flags, bin, 'run', PROGRAM], { env }).status).toBe(0);
+        return Math.max(...files('.bytecode', where).map((file) => statSync(file).size));
+      });
+      expect(sizes[1]! / sizes[0]!).toBeGreaterThan(0.95);
     },
     TIMEOUT,
   );
