@@ -29,7 +29,7 @@ export interface CompilerStats {
   modules: number;
   units: number;
   instructions: number;
-  /** Bytes of WebAssembly. */
+  /** Bytes of WebAssembly, of functions alone. */
   bytes: number;
   /** Milliseconds spent compiling, the host's part of it included. */
   milliseconds: number;
@@ -81,6 +81,7 @@ export class Compiled {
   #host: HostSide | undefined;
   /** Its machine code, where an earlier run kept that. */
   #hostImage: HostImage | undefined;
+  /** While something is planned and compiled: what it knows of each instruction takes more memory than working it out again takes time. */
   #knownUsages: Usages | undefined;
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
@@ -237,7 +238,8 @@ export class Compiled {
         common,
       };
     });
-    const bytes = this.modules.add(units, later);
+    this.#knownUsages = undefined;
+    this.modules.add(units, later);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {
       const slot = firstSlot + i;
@@ -260,7 +262,7 @@ export class Compiled {
     this.stats.modules++;
     this.stats.units += plans.length;
     this.stats.instructions += instructions;
-    this.stats.bytes += bytes;
+    this.stats.bytes += units.reduce((sum, { body }) => sum + body.bytes.length, 0);
   }
 
   #exit(kind: ExitKind, pc: number, block: Block, executed: number, told: boolean): number {

@@ -241,19 +241,25 @@ class JitCompiler implements Compiler {
     const time = hostMilliseconds() - this.#began;
     const { restArrivals, restVisits, restShare, nativeShare, keepLeast, packInstructions } = this.#policy;
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
-    maker.makeFast(until(restShare), restVisits);
-    if (this.#arrivals >= restArrivals) {
+    const lacking = this.#arrivals >= restArrivals;
+    if (lacking) {
+      // Nothing is executed any more, and compiling needs the room.
+      modules.retire();
       this.#makeRoom(store);
-      maker.compileRest(until(restShare));
     }
+    maker.makeFast(until(restShare), restVisits);
+    if (lacking) maker.compileRest(until(restShare));
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.#stats.restored > 0) maker.compileBridges(bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) compiled.makeSettler(true);
-    if (!compiled.news && !modules.unoptimised()) return;
+    if (!compiled.news && !modules.unoptimised()) {
+      if (lacking) compiled.flush();
+      return;
+    }
     const inUse = compiled.slotsInUse();
     if (compiled.news) modules.pack(inUse, packInstructions);
     const image = compiled.image();
-    // Nothing is executed any more, and the host's optimising compiler needs the room.
+    // The host's optimising compiler needs the room.
     compiled.forget();
     modules.retire();
     this.#makeRoom(store);
@@ -267,7 +273,7 @@ class JitCompiler implements Compiler {
 
   /** Gives back what only executing needs, and compiling has left behind: the first run of a large program has filled the memory with it. */
   #makeRoom(store: CodeStore): void {
-    if (this.#stats.instructions < this.#policy.packInstructions) return;
+    if (this.#stats.instructions < this.#policy.roomInstructions) return;
     this.#parts.code.forgetInstructions();
     store.native?.makeRoom();
   }

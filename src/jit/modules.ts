@@ -119,28 +119,24 @@ export class Modules {
   /**
    * Makes a module of units, which fill the next slots.
    * @param later it is for later runs only: nothing of it will be called in this one
-   * @returns how many bytes it has
    */
-  add(units: readonly MadeUnit[], later = false): number {
-    const held = this.#made(units);
-    const { bytes } = held.module;
-    this.#add(held, bytes, later);
-    return bytes.length;
+  add(units: readonly MadeUnit[], later = false): void {
+    this.#add(this.#made(units), later);
   }
 
   /** Makes a module of one function, which is no unit, and fills the next slot. */
   addFunction(bytes: Uint8Array<ArrayBuffer>, later = false): void {
     const module = { bytes, slots: [this.#slots], instructions: 0, native: undefined, optimised: false };
-    this.#add({ module, asleep: false }, bytes, later);
+    this.#add({ module, asleep: false }, later);
   }
 
   #made(units: readonly MadeUnit[]): Held {
     return { module: new MadeModule(units, this.#assemble), asleep: false };
   }
 
-  #add(held: Held, bytes: Uint8Array<ArrayBuffer>, later: boolean): void {
+  #add(held: Held, later: boolean): void {
     this.#grow(this.#slots + held.module.slots.length);
-    if (!later) this.#instantiate(new WebAssembly.Module(bytes));
+    if (!later) this.#instantiate(new WebAssembly.Module(held.module.bytes));
     if (this.#store !== undefined) this.#held.push(held);
   }
 

@@ -43,6 +43,8 @@ export interface Policy {
   readonly restArrivals: number;
   /** Guest instructions of a module in which what a run has made is kept. */
   readonly packInstructions: number;
+  /** Guest instructions compiled in a run by which what only executing needs is given back before more is made for the next one. */
+  readonly roomInstructions: number;
   /** How long compiling the rest of what was executed may take when a run is over, by the time of the run… */
   readonly restShare: number;
   /** …and the same for having the host optimise what was compiled. */
@@ -63,7 +65,7 @@ export const POLICY: Policy = {
   alongThreshold: 50,
   batchInstructions: 4000,
   reach: 0x8000,
-  visits: 2048,
+  visits: 512,
   visitedBatch: 12,
   restVisits: 512,
   jumpThreshold: 100,
@@ -73,10 +75,11 @@ export const POLICY: Policy = {
   maxCompilations: 24,
   prunings: 6,
   maxBlocks: 1200,
-  maxOperations: 4000,
+  maxOperations: 2800,
   cacheInstructions: 600_000,
   restArrivals: 1000,
-  packInstructions: 12_000,
+  packInstructions: 60_000,
+  roomInstructions: 12_000,
   restShare: 1,
   nativeShare: 0.5,
   keepLeast: 1500,

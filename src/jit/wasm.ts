@@ -225,14 +225,19 @@ export const SIMD = {
 
 /** Growing bytes. */
 export class Bytes {
-  #bytes: Uint8Array = new Uint8Array(1024);
+  #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+
+  /** @param capacity how many there is room for at first */
+  constructor(capacity = 1024) {
+    this.#bytes = new Uint8Array(capacity);
+  }
 
   get length(): number {
     return this.#length;
   }
 
-  view(): Uint8Array {
+  view(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#length);
   }
 
@@ -589,9 +594,15 @@ function runsOf(numbers: readonly number[]): { readonly from: number; readonly c
   return runs;
 }
 
+/** Of a module but for its bodies and their hints there is mostly less than this. */
+const REST_BYTES = 8192;
+
 /** A module that imports memory `e.m`, table `e.t` and functions. */
 export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
-  const out = new Bytes();
+  const { bodies, slots } = parts;
+  const bodyBytes = bodies.reduce((sum, { body }) => sum + body.bytes.length, 0);
+  // Copies of what may be megabytes would be as large again each.
+  const out = new Bytes(bodies.reduce((sum, { body }) => sum + body.hints.length, bodyBytes + REST_BYTES));
   out.append(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
   const section = (id: number, write: (s: Bytes) => void): void => {
     const s = new Bytes();
@@ -633,19 +644,18 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     s.unsigned(0);
   });
   section(3, (s) => {
-    s.unsigned(parts.bodies.length);
-    for (const body of parts.bodies) s.unsigned(body.type);
+    s.unsigned(bodies.length);
+    for (const body of bodies) s.unsigned(body.type);
   });
   section(7, (s) => {
-    s.unsigned(parts.bodies.filter((body) => body.name !== undefined).length);
-    for (const [i, body] of parts.bodies.entries()) {
+    s.unsigned(bodies.filter((body) => body.name !== undefined).length);
+    for (const [i, body] of bodies.entries()) {
       if (body.name === undefined) continue;
       s.name(body.name);
       s.u8(0);
       s.unsigned(parts.functions.length + i);
     }
   });
-  const { slots } = parts;
   if (slots !== undefined) {
     section(9, (s) => {
       const runs = runsOf(slots);
@@ -663,7 +673,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   // https://github.com/WebAssembly/branch-hinting: what is unlikely is put out of the way, and costs the rest no registers.
   section(0, (s) => {
     s.name('metadata.code.branch_hint');
-    const hinted = [...parts.bodies.entries()].filter(([, { body }]) => body.hintCount > 0);
+    const hinted = [...bodies.entries()].filter(([, { body }]) => body.hintCount > 0);
     s.unsigned(hinted.length);
     for (const [i, { body }] of hinted) {
       s.unsigned(parts.functions.length + i);
@@ -671,17 +681,19 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       s.append(body.hints);
     }
   });
-  section(10, (s) => {
-    s.unsigned(parts.bodies.length);
-    for (const { body } of parts.bodies) {
-      const begin = s.length;
-      s.append(body.bytes);
-      for (const { offset, what, start } of body.holes) {
-        const unit = parts.starts?.get(start);
-        if (what === 'function') s.fill(begin + offset, parts.functions.length + (unit ?? 0));
-        else s.fill(begin + offset, unit === undefined ? NO_SLOT : slots![unit]!);
-      }
+  const count = new Bytes(HOLE_BYTES);
+  count.unsigned(bodies.length);
+  out.u8(10);
+  out.unsigned(count.length + bodyBytes);
+  out.append(count.view());
+  for (const { body } of bodies) {
+    const begin = out.length;
+    out.append(body.bytes);
+    for (const { offset, what, start } of body.holes) {
+      const unit = parts.starts?.get(start);
+      if (what === 'function') out.fill(begin + offset, parts.functions.length + (unit ?? 0));
+      else out.fill(begin + offset, unit === undefined ? NO_SLOT : slots![unit]!);
     }
-  });
-  return out.view().slice();
+  }
+  return out.view();
 }

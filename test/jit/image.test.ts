@@ -11,7 +11,7 @@ import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { bareMachine } from '../support/bare-machine.ts';
 import { GOARCHES, loadFixture } from '../support/fixtures.ts';
-import { extentsOf, lockstep, start } from '../support/lockstep.ts';
+import { differences, extentsOf, lockstep, start } from '../support/lockstep.ts';
 
 const RELEASE = '1.27';
 /** Nothing is compiled before the run has ended, and then all that was executed, however long that takes. */
@@ -198,6 +198,25 @@ it('a run that says where it may stop later begins with the code that was kept f
     { restored: expect.any(Number), flushes: 0 },
   ]);
   expect(runs[1]!.restored).toBeGreaterThan(0);
+});
+
+it('a machine goes on when what it has compiled is kept, and when there was nothing new to keep', () => {
+  // inc rax; inc rcx; jmp to the first
+  const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
+  const store = new Kept();
+  const evaluated = bareMachine(isaFor('amd64'), 0x100000, loop, [], undefined).machine;
+  evaluated.run(600);
+  const saved = [1, 2, 3, 4].map(() => {
+    const { machine } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store, policy: { restArrivals: 0 } });
+    const before = [...store.images.values()];
+    machine.run(300);
+    machine.keepCode();
+    expect(machine.run(300)).toBe('budget');
+    expect(differences(isaFor('amd64'), evaluated, machine)).toEqual([]);
+    return [...store.images.values()].some((image) => !before.includes(image));
+  });
+  expect(saved[0]).toBe(true);
+  expect(saved.at(-1)).toBe(false);
 });
 
 it('a long way from the middle of the code is gone part by part, a run after the other', () => {
