@@ -125,75 +125,53 @@ export function splitTime(time: bigint): { seconds: bigint; nanoseconds: bigint 
   return { seconds: (time - rest) / SECOND, nanoseconds: rest };
 }
 
+/** The times of struct stat, in seconds and nanoseconds, as its fields want them. */
+function timesOf<T>({ atime, mtime, ctime }: Stat, as: (value: bigint) => T) {
+  const [accessed, modified, changed] = [splitTime(atime), splitTime(mtime), splitTime(ctime)];
+  return {
+    atime: as(accessed.seconds),
+    atimeNsec: as(accessed.nanoseconds),
+    mtime: as(modified.seconds),
+    mtimeNsec: as(modified.nanoseconds),
+    ctime: as(changed.seconds),
+    ctimeNsec: as(changed.nanoseconds),
+  };
+}
+
 /**
  * Writes struct stat.
  * @param form `stat` is what stat, fstat and newfstatat fill in; `stat64` what o32's 64-bit calls do
  * @returns false where a value does not fit (EOVERFLOW)
  */
 export function writeStat(abi: Abi, memory: Memory, address: number, stat: Stat, form: 'stat' | 'stat64'): boolean {
-  const times = {
-    atime: splitTime(stat.atime),
-    mtime: splitTime(stat.mtime),
-    ctime: splitTime(stat.ctime),
-  };
-  const time = {
-    atime: times.atime.seconds,
-    atimeNsec: times.atime.nanoseconds,
-    mtime: times.mtime.seconds,
-    mtimeNsec: times.mtime.nanoseconds,
-    ctime: times.ctime.seconds,
-    ctimeNsec: times.ctime.nanoseconds,
-  };
-  const common = { mode: stat.mode, uid: stat.uid, gid: stat.gid };
+  const { dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks } = stat;
+  const { word } = abi;
   if (abi.name === 'amd64') {
-    STAT_AMD64.write(memory, abi.word, address, {
-      ...common,
-      ...time,
-      dev: BigInt(stat.dev),
-      ino: BigInt(stat.ino),
-      nlink: BigInt(stat.nlink),
-      rdev: BigInt(stat.rdev),
-      size: BigInt(stat.size),
-      blksize: BigInt(stat.blksize),
-      blocks: BigInt(stat.blocks),
+    STAT_AMD64.write(memory, word, address, {
+      dev: BigInt(dev),
+      ino: BigInt(ino),
+      nlink: BigInt(nlink),
+      mode,
+      uid,
+      gid,
+      rdev: BigInt(rdev),
+      size: BigInt(size),
+      blksize: BigInt(blksize),
+      blocks: BigInt(blocks),
     });
+    STAT_AMD64.set(memory, word, address, timesOf(stat, (value) => value));
     return true;
   }
-  const narrow = {
-    atime: Number(time.atime),
-    atimeNsec: Number(time.atimeNsec),
-    mtime: Number(time.mtime),
-    mtimeNsec: Number(time.mtimeNsec),
-    ctime: Number(time.ctime),
-    ctimeNsec: Number(time.ctimeNsec),
-  };
-  const { dev, rdev, nlink, blksize } = stat;
   if (abi.name === 'n64' || form === 'stat64') {
-    STAT_MIPS_64.write(memory, abi.word, address, {
-      ...common,
-      ...narrow,
-      dev,
-      rdev,
-      nlink,
-      blksize,
-      ino: BigInt(stat.ino),
-      size: BigInt(stat.size),
-      blocks: BigInt(stat.blocks),
-    });
+    const wide = { ino: BigInt(ino), size: BigInt(size), blocks: BigInt(blocks) };
+    STAT_MIPS_64.write(memory, word, address, { dev, mode, nlink, uid, gid, rdev, blksize });
+    STAT_MIPS_64.set(memory, word, address, wide);
+    STAT_MIPS_64.set(memory, word, address, timesOf(stat, Number));
     return true;
   }
-  if (stat.size > 0x7fff_ffff || stat.ino > 0xffff_ffff) return false;
-  STAT_O32.write(memory, abi.word, address, {
-    ...common,
-    ...narrow,
-    dev,
-    rdev,
-    nlink,
-    blksize,
-    ino: stat.ino,
-    size: stat.size,
-    blocks: stat.blocks,
-  });
+  if (size > 0x7fff_ffff || ino > 0xffff_ffff) return false;
+  STAT_O32.write(memory, word, address, { dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks });
+  STAT_O32.set(memory, word, address, timesOf(stat, Number));
   return true;
 }
 

@@ -8,7 +8,7 @@ import type { OpenFile } from '../vfs/file.ts';
 import type { Inode, Stat } from '../vfs/inode.ts';
 import { access, chmod, chown, setTimes, statFile, statInode } from '../vfs/stat.ts';
 import type { Vfs } from '../vfs/vfs.ts';
-import { resolveExisting } from '../vfs/walk.ts';
+import { type Existing, lookUpExisting } from '../vfs/walk.ts';
 import {
   AT_EACCESS,
   AT_EMPTY_PATH,
@@ -20,18 +20,18 @@ import {
   startAt,
 } from './files.ts';
 
-type Target = { readonly inode: Inode } | { readonly file: OpenFile };
+type Target = Pick<Existing, 'inode' | 'looked'> | { readonly file: OpenFile };
 
 /** What a directory descriptor, a path and AT_ flags name: an open file where the path is empty. */
 function targetOf(call: Call, vfs: Vfs, dirfd: number, address: number, flags: number): Target {
   const path = pathAt(call, address);
   if (path === '' && (flags & AT_EMPTY_PATH) !== 0)
     return dirfd === AT_FDCWD ? { inode: vfs.state.cwd } : { file: vfs.file(dirfd) };
-  return { inode: resolveExisting(vfs, startAt(vfs, dirfd, path), path, (flags & AT_SYMLINK_NOFOLLOW) === 0) };
+  return lookUpExisting(vfs, startAt(vfs, dirfd, path), path, (flags & AT_SYMLINK_NOFOLLOW) === 0);
 }
 
 const statOf = (vfs: Vfs, target: Target): Stat =>
-  'file' in target ? statFile(vfs, target.file) : statInode(vfs, target.inode);
+  'file' in target ? statFile(vfs, target.file) : statInode(vfs, target.inode, target.looked);
 
 /** The inode behind an open file. @throws CallError EPERM for what has none that could be changed */
 function inodeOf(target: Target): Inode {

@@ -91,11 +91,15 @@ function ofMeta(meta: Meta, size: number, blocks: number, rdev = 0): Stat {
   return { dev, ino, mode, nlink, uid, gid, rdev, size, blksize: BLOCK, blocks, atime, mtime, ctime };
 }
 
-/** stat of an inode; links are not followed. @throws CallError ENOENT when a host file has gone */
-export function statInode(vfs: Vfs, inode: Inode): Stat {
+/**
+ * stat of an inode; links are not followed.
+ * @param looked what the host has just said of it, if it was asked
+ * @throws CallError ENOENT when a host file has gone
+ */
+export function statInode(vfs: Vfs, inode: Inode, looked?: HostStat): Stat {
   switch (inode.kind) {
     case 'host':
-      return statHost(vfs, inode, hostStat(vfs, inode));
+      return statHost(vfs, inode, looked ?? hostStat(vfs, inode));
     case 'file':
       return ofMeta(inode, inode.content.size, contentPages(inode.content) * (BLOCK / 512));
     case 'dir':

@@ -1,6 +1,7 @@
 // From a path to an inode: fs/namei.c. Every component is looked up here, links of the host included, so that nothing leads out.
 
 import { CallError } from '../abi/errno.ts';
+import type { HostStat } from './host.ts';
 import { type Directory, type Inode, isDirectory, isSymlink } from './inode.ts';
 import { generatedChild, generatedLink } from './proc.ts';
 import type { Vfs } from './vfs.ts';
@@ -24,7 +25,12 @@ export interface Found {
   readonly inode: Inode | undefined;
   /** The path ended in a slash: only a directory will do. */
   readonly slash: boolean;
+  /** What the host said of it just now, where it was asked. */
+  readonly looked?: HostStat | undefined;
 }
+
+/** What a path names. */
+export type Existing = Found & { readonly inode: Inode };
 
 export function parentOf(vfs: Vfs, directory: Directory): Directory {
   if (directory.kind === 'host') {
@@ -34,14 +40,19 @@ export function parentOf(vfs: Vfs, directory: Directory): Directory {
   return directory.parent ?? vfs.state.root;
 }
 
-/** The entry `name` of a directory; undefined where there is none. */
-export function child(vfs: Vfs, directory: Directory, name: string): Inode | undefined {
-  if (directory.kind === 'dir') return directory.entries.get(name);
-  if (directory.kind === 'generated-dir') return generatedChild(vfs, directory, name);
+/** The entry `name` of a directory, if there is one, and what the host says of it, where it is asked. */
+function lookUp(vfs: Vfs, directory: Directory, name: string): Pick<Found, 'inode' | 'looked'> {
+  if (directory.kind === 'dir') return { inode: directory.entries.get(name) };
+  if (directory.kind === 'generated-dir') return { inode: generatedChild(vfs, directory, name) };
   const path = [...directory.path, name];
-  const stat = vfs.tree(directory).stat(path);
-  return stat === undefined ? undefined : { kind: 'host', mount: directory.mount, path, type: stat.type };
+  const looked = vfs.tree(directory).stat(path);
+  if (looked === undefined) return { inode: undefined };
+  return { inode: { kind: 'host', mount: directory.mount, path, type: looked.type }, looked };
 }
+
+/** The entry `name` of a directory; undefined where there is none. */
+export const child = (vfs: Vfs, directory: Directory, name: string): Inode | undefined =>
+  lookUp(vfs, directory, name).inode;
 
 /** What a symbolic link says, or the inode itself for the magic links of /proc/self/fd. */
 export function linkTarget(vfs: Vfs, inode: Inode): string {
@@ -105,7 +116,7 @@ export function resolve(vfs: Vfs, start: Directory, path: string, follow: boolea
       continue;
     }
     demandSearch(vfs, at);
-    const inode = child(vfs, at, name);
+    const { inode, looked } = lookUp(vfs, at, name);
     if (inode === undefined) {
       if (!last) throw new CallError('ENOENT');
       return { parent: at, name, inode: undefined, slash };
@@ -133,7 +144,7 @@ export function resolve(vfs: Vfs, start: Directory, path: string, follow: boolea
     }
     if (last) {
       if (slash && !isDirectory(inode)) throw new CallError('ENOTDIR');
-      return { parent: at, name, inode, slash };
+      return { parent: at, name, inode, slash, looked };
     }
     if (!isDirectory(inode)) throw new CallError('ENOTDIR');
     at = inode;
@@ -157,12 +168,17 @@ function generatedJump(vfs: Vfs, inode: Inode): Inode | undefined {
   return 'inode' in file ? file.inode : inode;
 }
 
-/** @throws CallError ENOENT and those of resolve */
-export function resolveExisting(vfs: Vfs, start: Directory, path: string, follow: boolean): Inode {
-  const { inode } = resolve(vfs, start, path, follow);
+/** As resolve, of something that is there. @throws CallError ENOENT and those of resolve */
+export function lookUpExisting(vfs: Vfs, start: Directory, path: string, follow: boolean): Existing {
+  const found = resolve(vfs, start, path, follow);
+  const { inode } = found;
   if (inode === undefined) throw new CallError('ENOENT');
-  return inode;
+  return { ...found, inode };
 }
+
+/** @throws CallError ENOENT and those of resolve */
+export const resolveExisting = (vfs: Vfs, start: Directory, path: string, follow: boolean): Inode =>
+  lookUpExisting(vfs, start, path, follow).inode;
 
 /** A directory by absolute path. @throws CallError */
 export function resolveDirectory(vfs: Vfs, path: string): Directory {
