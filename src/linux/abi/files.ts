@@ -159,7 +159,12 @@ export function writeStat(abi: Abi, memory: Memory, address: number, stat: Stat,
       blksize: BigInt(blksize),
       blocks: BigInt(blocks),
     });
-    STAT_AMD64.set(memory, word, address, timesOf(stat, (value) => value));
+    STAT_AMD64.set(
+      memory,
+      word,
+      address,
+      timesOf(stat, (value) => value),
+    );
     return true;
   }
   if (abi.name === 'n64' || form === 'stat64') {
