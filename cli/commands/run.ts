@@ -101,7 +101,8 @@ export const runCommand = (output: Output, done: (status: number) => void): Comm
     .addHelpText(
       'after',
       '\nOptions stand before PROG; what follows PROG is for the program. Compiled code is kept for the next run of the program, in' +
-        '\n~/.cache/safepoint, in $SAFEPOINT_CACHE, or nowhere where that is `off`; the end of a first run may take as long as the run.',
+        '\n~/.cache/safepoint, in $SAFEPOINT_CACHE, or nowhere where that is `off`: a first run takes some two seconds longer,' +
+        '\na long one up to two and a half times as long.',
     )
     .addHelpText(
       'after',

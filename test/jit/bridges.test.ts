@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
 import type { Machine } from '../../src/engine/machine.ts';
+import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
 import { bareMachine, countEvaluated, watch, words } from '../support/bare-machine.ts';
 import { differences } from '../support/lockstep.ts';
 import { Random } from '../support/random.ts';
@@ -123,23 +124,28 @@ function exceptionReturn({ state }: Machine): void {
   if (state.inSlot) state.jump(state.epc);
 }
 
+/** Lets a machine go on again and again, sends it elsewhere now and then, and expects the state of one that evaluates whenever it is given more. */
+function goOnAsEvaluated(goarch: (typeof GOARCHES)[number], compiled: Machine): void {
+  const isa = isaFor(goarch);
+  const { machine: evaluated } = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
+  let turn = 0;
+  goOn(compiled, (budget) => {
+    evaluated.run(budget);
+    expect(compiled.instructions).toBe(evaluated.instructions);
+    expect(differences(isa, evaluated, compiled)).toEqual([]);
+    turn++;
+    for (const machine of [compiled, evaluated]) {
+      exceptionReturn(machine);
+      if (turn % 5 === 0) machine.state.jump(CODE);
+    }
+  });
+}
+
 test.each(GOARCHES)(
   '%s: where a run is given more, the state is the evaluator’s, and control goes where it is sent',
   (goarch) => {
-    const isa = isaFor(goarch);
-    const compiled = bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE });
-    const evaluated = bareMachine(isa, CODE, LOOPS[goarch], [], undefined);
-    let turn = 0;
-    goOn(compiled.machine, (budget) => {
-      evaluated.machine.run(budget);
-      expect(compiled.machine.instructions).toBe(evaluated.machine.instructions);
-      expect(differences(isa, evaluated.machine, compiled.machine)).toEqual([]);
-      turn++;
-      for (const { machine } of [compiled, evaluated]) {
-        exceptionReturn(machine);
-        if (turn % 5 === 0) machine.state.jump(CODE);
-      }
-    });
+    const { machine } = bareMachine(isaFor(goarch), CODE, LOOPS[goarch], [], { policy: AT_ONCE });
+    goOnAsEvaluated(goarch, machine);
   },
 );
 
@@ -150,6 +156,47 @@ test.each(GOARCHES)('%s: compiled code goes on by itself wherever it has been in
   goOn(machine, () => exceptionReturn(machine));
   expect(stats().enters - enters).toBeLessThan(5);
 });
+
+test.each(GOARCHES)(
+  '%s: what was kept of an earlier run is done without where a part of it cannot be read',
+  (goarch) => {
+    const isa = isaFor(goarch);
+    // Each unit is a part.
+    const policy = { ...AT_ONCE, packInstructions: 1 };
+    let kept: CodeImage | undefined;
+    const store: CodeStore = {
+      load: () => kept,
+      save: (_variant, image) => {
+        kept = image;
+      },
+    };
+    const first = bareMachine(isa, CODE, LOOPS[goarch], [], { policy, store }).machine;
+    stopEverywhere(first, () => undefined);
+    first.keepCode();
+    const { modules } = kept!;
+    const flushes = modules.map((damaged) => {
+      const unreadable = {
+        slots: damaged.slots,
+        instructions: damaged.instructions,
+        native: undefined,
+        optimised: false,
+        get bytes(): never {
+          throw new CodeDamaged('as the test wants it');
+        },
+      };
+      const image = { ...kept!, modules: modules.map((module) => (module === damaged ? unreadable : module)) };
+      const load = (): CodeImage => image;
+      const { machine, stats } = bareMachine(isa, CODE, LOOPS[goarch], [], {
+        policy,
+        store: { load, save: () => undefined },
+      });
+      goOnAsEvaluated(goarch, machine);
+      return stats().flushes;
+    });
+    // Functions that were made fast since are not wanted any more.
+    expect(flushes.filter((times) => times === 1).length).toBeGreaterThan(modules.length / 2);
+  },
+);
 
 test('a bridge that is too long goes on by another one', () => {
   // inc rcx, many times; jmp to the first
