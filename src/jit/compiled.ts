@@ -81,7 +81,6 @@ export class Compiled {
   #host: HostSide | undefined;
   /** Its machine code, where an earlier run kept that. */
   #hostImage: HostImage | undefined;
-  /** While something is planned and compiled: what it knows of each instruction takes more memory than working it out again takes time. */
   #knownUsages: Usages | undefined;
   /** Pages that compiled code came from. */
   readonly #pages = new Set<number>();
@@ -238,7 +237,6 @@ export class Compiled {
         common,
       };
     });
-    this.#knownUsages = undefined;
     this.modules.add(units, later);
     const instructions = plans.reduce((sum, p) => sum + p.instructions, 0);
     for (const [i, p] of plans.entries()) {

@@ -239,27 +239,20 @@ class JitCompiler implements Compiler {
     if (variant === undefined) return;
     if (compiled.damaged) compiled.dropDamaged();
     const time = hostMilliseconds() - this.#began;
-    const { restArrivals, restVisits, restShare, nativeShare, keepLeast, packInstructions } = this.#policy;
+    const { restArrivals, restShare, nativeShare, keepLeast, packInstructions } = this.#policy;
     const until = (share: number): number => hostMilliseconds() + Math.max(time * share, keepLeast);
     const lacking = this.#arrivals >= restArrivals;
-    if (lacking) {
-      // Nothing is executed any more, and compiling needs the room.
-      modules.retire();
-      this.#makeRoom(store);
-    }
-    maker.makeFast(until(restShare), restVisits);
+    if (lacking) this.#makeRoom(store);
+    maker.makeFast(until(restShare));
     if (lacking) maker.compileRest(until(restShare));
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.#stats.restored > 0) maker.compileBridges(bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) compiled.makeSettler(true);
-    if (!compiled.news && !modules.unoptimised()) {
-      if (lacking) compiled.flush();
-      return;
-    }
+    if (!compiled.news && !modules.unoptimised()) return;
     const inUse = compiled.slotsInUse();
     if (compiled.news) modules.pack(inUse, packInstructions);
     const image = compiled.image();
-    // The host's optimising compiler needs the room.
+    // Nothing is executed any more, and the host's optimising compiler needs the room.
     compiled.forget();
     modules.retire();
     this.#makeRoom(store);

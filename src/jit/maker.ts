@@ -94,11 +94,11 @@ export class Maker {
     this.#build(plans);
   }
 
-  /** Compiles what was visited often again, `until` it is so late; with `least`, all that was visited so often. */
-  makeFast(until = ALWAYS, least?: number): void {
+  /** Compiles what was visited often again, `until` it is so late. */
+  makeFast(until = ALWAYS): void {
     const began = hostMilliseconds();
     const wanted: Wanted = new Map();
-    for (const start of this.#compiled.visits.take(least)) {
+    for (const start of this.#compiled.visits.take()) {
       const function_ = this.#compiled.planner.function(start);
       if (function_ === undefined || function_.fast) continue;
       function_.fast = true;

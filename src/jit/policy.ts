@@ -19,8 +19,6 @@ export interface Policy {
   readonly visits: number;
   /** Functions with so many visits by which that is done at once; eight times as many of a single one do as well. */
   readonly visitedBatch: number;
-  /** Visits by which it is done when the run is over. */
-  readonly restVisits: number;
   /** Jumps from compiled code to an address in a compiled function by which it becomes an entry; four times as many, and it is done at once. */
   readonly jumpThreshold: number;
   /** How often the evaluator takes over at an address in what is compiled by which a bridge is to lead from there… */
@@ -67,7 +65,6 @@ export const POLICY: Policy = {
   reach: 0x8000,
   visits: 512,
   visitedBatch: 12,
-  restVisits: 512,
   jumpThreshold: 100,
   bridgeThreshold: 500,
   exactThreshold: 100,

@@ -69,14 +69,9 @@ export class VisitCounts {
     return this.#urgent || this.#often.length >= functions;
   }
 
-  /** Starts of the functions of which there was word, and of those that were visited `least` times, if that is given. */
-  take(least = Number.POSITIVE_INFINITY): ReadonlySet<number> {
-    const starts = new Set(this.#often);
-    const slots = Math.min(this.#starts.length, CAPACITY);
-    for (let slot = 0; slot < slots; slot++) {
-      const start = this.#starts[slot] ?? NO_FUNCTION;
-      if (start !== NO_FUNCTION && this.#i32[(VISITS >>> 2) + slot]! >= least) starts.add(start);
-    }
+  /** Starts of the functions of which there was word. */
+  take(): readonly number[] {
+    const starts = this.#often;
     this.#often = [];
     this.#urgent = false;
     return starts;

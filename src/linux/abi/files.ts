@@ -168,9 +168,18 @@ export function writeStat(abi: Abi, memory: Memory, address: number, stat: Stat,
     return true;
   }
   if (abi.name === 'n64' || form === 'stat64') {
-    const wide = { ino: BigInt(ino), size: BigInt(size), blocks: BigInt(blocks) };
-    STAT_MIPS_64.write(memory, word, address, { dev, mode, nlink, uid, gid, rdev, blksize });
-    STAT_MIPS_64.set(memory, word, address, wide);
+    STAT_MIPS_64.write(memory, word, address, {
+      dev,
+      ino: BigInt(ino),
+      mode,
+      nlink,
+      uid,
+      gid,
+      rdev,
+      size: BigInt(size),
+      blksize,
+      blocks: BigInt(blocks),
+    });
     STAT_MIPS_64.set(memory, word, address, timesOf(stat, Number));
     return true;
   }
