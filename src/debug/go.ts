@@ -9,12 +9,14 @@ import { LocationError } from '../goruntime/locate.ts';
 import { Preemption } from '../goruntime/preempt.ts';
 import { GoProgram, NotGoError } from '../goruntime/program.ts';
 import type { GuestMemory } from '../goruntime/view.ts';
+import type { Inside } from '../jit/inside.ts';
 import type { Kernel } from '../linux/kernel.ts';
 import type { InterruptSource, RunOptions } from '../linux/process.ts';
 import { type Elf, ElfError } from '../object/elf.ts';
 import { GuestHandler } from './guest-handler.ts';
 import { HostHandler } from './host-handler.ts';
 import { InputError } from './input-error.ts';
+import { insideHandler } from './inside-handler.ts';
 import { RequestLog } from './request-log.ts';
 import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
@@ -83,11 +85,17 @@ function goOf(program: GoProgram, machine: Machine, kernel: Kernel, options: Ses
   };
 }
 
-/** How a schedule interrupts a run. @throws InputError for a place that the program does not have */
-export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, thread: Thread): RunOptions {
+/** How a schedule interrupts a run, and who takes the interrupts within compiled code, where that is possible. */
+export interface Interrupts {
+  readonly options: RunOptions;
+  readonly inside: Inside | undefined;
+}
+
+/** @throws InputError for a place that the program does not have */
+export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, thread: Thread): Interrupts {
   const { program, preemption, handler, guest } = go;
   const pcs = schedule.kind === 'at' ? placesOf(program, schedule.place) : [];
-  const requests = new RequestLog(machine, preemption);
+  const requests = new RequestLog(machine, preemption, handler.state);
   handler.requests = requests;
   const interrupt = (tid: number): boolean => {
     if (schedule.synchronous === true) return handler.request(false);
@@ -95,14 +103,18 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
     const decision = handler.interrupt(tid);
     return decision !== undefined && decision.refusedBy === undefined;
   };
+  const inside =
+    guest === undefined && schedule.synchronous !== true ? insideHandler(machine.isa, handler, requests) : undefined;
   const timer = timerFor(schedule, { machine, thread, program, handler, interrupt }, pcs);
   const source: InterruptSource = {
     next: (now) => timer.next(now),
     fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),
     // The program's own handler needs a signal.
     quiet: guest === undefined,
+    every: () => (inside?.isPossible === true ? (timer.every ?? 0) : 0),
+    taken: () => requests.catchUp(),
   };
-  return {
+  const options: RunOptions = {
     interrupts: [source],
     passes: () => requests.stopped(),
     onBreakpoint: (kernel, task) => {
@@ -110,6 +122,7 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
       return true;
     },
   };
+  return { options, inside };
 }
 
 function placesOf(program: GoProgram, place: string): readonly number[] {

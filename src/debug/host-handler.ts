@@ -5,7 +5,7 @@ import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
 import { CHECKS, type CheckId, type Decision, type Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
-import { Places } from './places.ts';
+import { HandlerState, type Past } from './handler-state.ts';
 import type { RequestLog } from './request-log.ts';
 import { type Thread, threadOf } from './view.ts';
 
@@ -32,37 +32,8 @@ export interface InterruptCounts {
   readonly refused: Partial<Record<CheckId, number>>;
 }
 
-/** Who refused an interrupt: what the goroutine and its M were doing, or the tables. */
-type Refuser = 'state' | 'tables';
-
-/** Where there has been no interrupt yet: it is equal to no address and no time. */
-const NEVER = Number.NaN;
-
-/** What the last interrupts left of a goroutine. One object, changed in place: there are hundreds of thousands of interrupts in a second. */
-class Past {
-  readonly gp: number;
-  /** Where and when the last refused interrupt found it. */
-  refusedPc = NEVER;
-  refusedSp = NEVER;
-  refusedAt = NEVER;
-  /** The last injected call: where it goes on, and up to where the goroutine had come. Interrupts within the call do not make it forgotten. */
-  injectedFrom = NEVER;
-  injectedTo = NEVER;
-  injectedSp = NEVER;
-  /** When the first interrupt came after the goroutine had resumed. */
-  resumedAt = NEVER;
-  /** The places at which interrupts were refused since it was last preempted, and by whom. */
-  refusals: Places<Refuser> | undefined;
-
-  constructor(gp: number) {
-    this.gp = gp;
-  }
-}
-
-const STATE_CHECKS: ReadonlySet<CheckId> = new Set(['curg', 'canPreemptM', 'stack']);
-
-/** More places of one goroutine are not remembered. */
-const PLACES = 4096;
+/** Checks that refuse because of what the goroutine and its M are doing; the others go by the tables. */
+export const STATE_CHECKS: ReadonlySet<CheckId> = new Set(['curg', 'canPreemptM', 'stack']);
 
 /** A branch that runs again comes to its slot one instruction later. */
 const SLOT = 1;
@@ -87,19 +58,13 @@ export class HostHandler {
   listener: InterruptListener | undefined;
   /** Follows what becomes of the requests. */
   requests: RequestLog | undefined;
-  #delivered = 0;
-  #injected = 0;
-  /** By index of the check. */
-  readonly #refusals = new Float64Array(CHECKS.length);
+  /** What it keeps of the interrupts and of goroutines. */
+  readonly state: HandlerState;
   readonly #machine: Machine;
   readonly #thread: Thread;
-  /** By g. */
-  readonly #pasts = new Map<number, Past>();
-  /** The two that were asked for last, mostly a goroutine and the g0 of its M: looking into a map for an address is dear. */
-  #latest = new Past(NEVER);
-  #former = this.#latest;
 
   constructor(machine: Machine, program: GoProgram, preemption: Preemption) {
+    this.state = new HandlerState(machine.memory);
     this.#machine = machine;
     this.#thread = threadOf(machine, program.arch);
     this.preemption = preemption;
@@ -107,9 +72,10 @@ export class HostHandler {
 
   /** What became of the interrupts so far. */
   get counts(): InterruptCounts {
+    const { state } = this;
     const refused: InterruptCounts['refused'] = {};
-    for (const [i, check] of CHECKS.entries()) if (this.#refusals[i]! > 0) refused[check] = this.#refusals[i]!;
-    return { delivered: this.#delivered, injected: this.#injected, refused };
+    for (const [i, check] of CHECKS.entries()) if (state.refusedBy(i) > 0) refused[check] = state.refusedBy(i);
+    return { delivered: state.delivered, injected: state.injected, refused };
   }
 
   /**
@@ -131,11 +97,8 @@ export class HostHandler {
     thread.exceptionReturn();
     const { refusedBy, restartAt } = decision;
     this.#remember(past, pc, sp, refusedBy, restartAt ?? pc);
-    this.#delivered++;
-    if (refusedBy === undefined) {
-      this.#injected++;
-      this.requests?.injected(gp);
-    } else this.#refusals[decision.refusal]!++;
+    this.state.count(decision.refusal);
+    if (refusedBy === undefined) this.requests?.injected(gp);
     if (listener !== undefined && presented !== undefined && verdict !== undefined) {
       const at = this.#machine.instructions;
       listener({ at, tid, goid: this.#goid(gp), ...presented, requested, verdict });
@@ -150,17 +113,8 @@ export class HostHandler {
   }
 
   #past(gp: number): Past {
-    const latest = this.#latest;
-    if (latest.gp === gp) return latest;
-    let past: Past | undefined = this.#former;
-    if (past.gp !== gp) past = this.#pasts.get(gp);
-    if (past === undefined) {
-      past = new Past(gp);
-      this.#pasts.set(gp, past);
-    }
-    this.#former = latest;
-    this.#latest = past;
-    return past;
+    this.state.takeOverNotes();
+    return this.state.past(gp);
   }
 
   /** Remembers an interrupt of gp at a place, and what came of it: who refused it, or where the injected call returns to. */
@@ -170,23 +124,12 @@ export class HostHandler {
 
   #remember(past: Past, pc: number, sp: number, refusedBy: CheckId | undefined, resume: number): void {
     if (refusedBy === undefined) {
-      past.refusals?.clear();
-      past.injectedFrom = resume;
-      past.injectedTo = pc;
-      past.injectedSp = sp;
-      past.resumedAt = NEVER;
+      past.forgetRefusals();
+      past.injected(resume, pc, sp);
       return;
     }
-    if (refusedBy !== 'want') this.#refused(past, pc, sp, STATE_CHECKS.has(refusedBy) ? 'state' : 'tables');
-    past.refusedPc = pc;
-    past.refusedSp = sp;
-    past.refusedAt = this.#machine.instructions;
-  }
-
-  #refused(past: Past, pc: number, sp: number, by: Refuser): void {
-    past.refusals ??= new Places();
-    if (past.refusals.size >= PLACES) past.refusals.clear();
-    past.refusals.set(pc, sp, by);
+    if (refusedBy !== 'want') past.refuse(pc, sp, STATE_CHECKS.has(refusedBy) ? 'state' : 'tables');
+    past.refused(pc, sp, this.#machine.instructions);
   }
 
   /**
@@ -203,9 +146,7 @@ export class HostHandler {
 
   /** Forgets where goroutines were: after a snapshot is restored. */
   reset(): void {
-    this.#pasts.clear();
-    this.#latest = new Past(NEVER);
-    this.#former = this.#latest;
+    this.state.forget();
     this.requests?.reset();
   }
 
@@ -240,7 +181,7 @@ export class HostHandler {
       const mp = this.#userM(gp);
       if (mp === 0 || this.preemption.wantAsyncPreempt(gp, mp)) return false;
       const { runtime } = this.preemption;
-      const by = past.refusals?.get(pc, sp);
+      const by = past.refuser(pc, sp);
       if (by === 'state') return false;
       if (by === 'tables') runtime.setPreempt(gp, true);
       else if (asynchronous) this.preemption.requestPreempt(gp, mp);
@@ -248,8 +189,8 @@ export class HostHandler {
         runtime.setPreempt(gp, true);
         runtime.poisonStackguard(gp);
         // The next check of a prologue serves it: only the last place counts.
-        past.refusals?.clear();
-        this.#refused(past, pc, sp, 'tables');
+        past.forgetRefusals();
+        past.refuse(pc, sp, 'tables');
       }
       this.requests?.made(gp);
       return true;

@@ -6,6 +6,7 @@ import { Grunning, Gscan, Gsyscall } from '../goruntime/facts/constants.ts';
 import type { Preemption } from '../goruntime/preempt.ts';
 import { type SafePointKind, stoppedKind } from '../goruntime/stop-kind.ts';
 import { GuestReadError } from '../goruntime/view.ts';
+import type { HandlerState } from './handler-state.ts';
 
 /** Requests that one kind of safe-point served. */
 export interface ServedCount {
@@ -17,11 +18,6 @@ export interface ServedCount {
 /** The `kinds` of `--stats`. `unserved`: the goroutine ended first, or the program did. */
 export type ServedKinds = Readonly<Record<SafePointKind, ServedCount>> & { readonly unserved: number };
 
-interface Total {
-  served: number;
-  instructions: number;
-}
-
 /**
  * Follows each request until its goroutine stops running. An injected call serves it on the spot; otherwise the scheduler is where
  * it ends, so while requests are pending, and only then, the machine stops at the entry of runtime.schedule.
@@ -32,40 +28,72 @@ export class RequestLog {
   readonly #schedule: number | undefined;
   /** Where it stops when there is nothing else to stop for. */
   readonly #alone: ReadonlySet<number>;
-  /** How many requests are not served yet: mostly none or one, made and served at every interrupt. */
-  #pending = 0;
-  /** The first of these are of them: of which g each is, and the instruction count at which it was made. */
+  /**
+   * Has how many requests are not served yet, mostly none or one, made and served at every interrupt, and the first one: compiled code
+   * makes and serves it as well.
+   */
+  readonly #state: HandlerState;
+  /** The others, from index 1 on: of which g each is, and the instruction count at which it was made. */
   readonly #gps: number[] = [];
   readonly #since: number[] = [];
-  readonly #totals: Record<SafePointKind, Total> = {
-    blocked: { served: 0, instructions: 0 },
-    synchronous: { served: 0, instructions: 0 },
-    asynchronous: { served: 0, instructions: 0 },
-  };
   #unserved = 0;
   /** What stops the machine besides. */
   #others: Breakpoints | undefined;
+  /** The machine stops at runtime.schedule. */
+  #watching = false;
 
-  constructor(machine: Machine, model: Preemption) {
+  constructor(machine: Machine, model: Preemption, state: HandlerState) {
     this.#machine = machine;
+    this.#state = state;
     this.#model = model;
     this.#schedule = model.program.addressOf('runtime.schedule');
     this.#alone = new Set(this.#schedule === undefined ? [] : [this.#schedule]);
     machine.futureBreakpoints = this.#alone;
   }
 
+  /** Where requests are served; undefined for a program that has no such place. */
+  get place(): number | undefined {
+    return this.#schedule;
+  }
+
+  /** Whether nothing else stops the machine. */
+  get isAlone(): boolean {
+    return (this.#watching ? this.#others : this.#machine.breakpoints) === undefined;
+  }
+
+  /** Has the machine stop where requests are served if any are pending: compiled code may have made or served one. */
+  catchUp(): void {
+    const pending = this.#state.pending > 0;
+    if (pending === this.#watching) return;
+    if (pending) this.#watch();
+    else this.#unwatch();
+  }
+
   /** A request was made of gp, the goroutine that runs. */
   made(gp: number): void {
-    if (this.#pending === 0) this.#watch();
-    else if (this.#index(gp) >= 0) return;
-    this.#gps[this.#pending] = gp;
-    this.#since[this.#pending] = this.#machine.instructions;
-    this.#pending++;
+    if (this.#index(gp) >= 0) return;
+    this.#put(this.#state.pending, gp, this.#machine.instructions);
+    this.#state.pending++;
+    this.catchUp();
+  }
+
+  #gp(i: number): number {
+    return i === 0 ? this.#state.pendingG : this.#gps[i]!;
+  }
+
+  #madeAt(i: number): number {
+    return i === 0 ? this.#state.pendingSince : this.#since[i]!;
+  }
+
+  #put(i: number, gp: number, since: number): void {
+    if (i === 0) this.#state.setPending(gp, since);
+    this.#gps[i] = gp;
+    this.#since[i] = since;
   }
 
   /** Where the request of gp stands; negative if there is none. */
   #index(gp: number): number {
-    for (let i = this.#pending - 1; i >= 0; i--) if (this.#gps[i] === gp) return i;
+    for (let i = this.#state.pending - 1; i >= 0; i--) if (this.#gp(i) === gp) return i;
     return -1;
   }
 
@@ -80,31 +108,30 @@ export class RequestLog {
    */
   stopped(): boolean {
     const { state } = this.#machine;
-    if (this.#pending === 0 || state.inSlot || state.pc !== this.#schedule) return false;
+    if (this.#state.pending === 0 || state.inSlot || state.pc !== this.#schedule) return false;
     // What is served goes, and the last one comes into its place.
-    for (let i = this.#pending - 1; i >= 0; i--) this.#look(this.#gps[i]!);
+    for (let i = this.#state.pending - 1; i >= 0; i--) this.#look(this.#gp(i));
     return this.#others?.has(this.#schedule) !== true;
   }
 
   /** What became of the requests so far. */
   kinds(): ServedKinds {
-    const count = ({ served, instructions }: Total): ServedCount => ({
-      served,
-      meanInstructions: served === 0 ? 0 : Math.round((instructions / served) * 10) / 10,
-    });
-    const { blocked, synchronous, asynchronous } = this.#totals;
+    const count = (kind: SafePointKind): ServedCount => {
+      const { served, instructions } = this.#state.served(kind);
+      return { served, meanInstructions: served === 0 ? 0 : Math.round((instructions / served) * 10) / 10 };
+    };
     return {
-      synchronous: count(synchronous),
-      asynchronous: count(asynchronous),
-      blocked: count(blocked),
-      unserved: this.#unserved + this.#pending,
+      synchronous: count('synchronous'),
+      asynchronous: count('asynchronous'),
+      blocked: count('blocked'),
+      unserved: this.#unserved + this.#state.pending,
     };
   }
 
   /** Forgets what is pending: after a snapshot is restored. */
   reset(): void {
-    if (this.#pending > 0) this.#unwatch();
-    this.#pending = 0;
+    this.#state.pending = 0;
+    this.catchUp();
   }
 
   #look(gp: number): void {
@@ -114,7 +141,12 @@ export class RequestLog {
       // In a system call the request stays: the runtime poisons the guard again when the goroutine comes out.
       if (status === Grunning || status === Gsyscall) return;
       if (runtime.isDead(gp)) this.#drop(gp);
-      else this.#served(gp, stoppedKind(this.#model, gp));
+      else {
+        const kind = stoppedKind(this.#model, gp);
+        if (!runtime.asyncSafePoint(gp) && runtime.syscallSp(gp) === 0)
+          this.#state.knowStopped(runtime.schedPc(gp), kind);
+        this.#served(gp, kind);
+      }
     } catch (error) {
       if (!(error instanceof GuestReadError)) throw error;
       this.#drop(gp);
@@ -124,9 +156,7 @@ export class RequestLog {
   #served(gp: number, kind: SafePointKind): void {
     const i = this.#index(gp);
     if (i < 0) return;
-    const total = this.#totals[kind];
-    total.served++;
-    total.instructions += this.#machine.instructions - this.#since[i]!;
+    this.#state.countServed(kind, this.#machine.instructions - this.#madeAt(i));
     this.#forget(i);
   }
 
@@ -136,14 +166,15 @@ export class RequestLog {
   }
 
   #forget(i: number): void {
-    this.#pending--;
-    this.#gps[i] = this.#gps[this.#pending]!;
-    this.#since[i] = this.#since[this.#pending]!;
-    if (this.#pending === 0) this.#unwatch();
+    this.#state.pending--;
+    const last = this.#state.pending;
+    this.#put(i, this.#gp(last), this.#madeAt(last));
+    this.catchUp();
   }
 
   #watch(): void {
     const schedule = this.#schedule;
+    this.#watching = true;
     if (schedule === undefined) return;
     const others = this.#machine.breakpoints;
     this.#others = others;
@@ -153,6 +184,8 @@ export class RequestLog {
   }
 
   #unwatch(): void {
+    this.#watching = false;
+    if (this.#schedule === undefined) return;
     this.#machine.breakpoints = this.#others;
     this.#others = undefined;
   }

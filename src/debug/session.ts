@@ -9,6 +9,7 @@ import type { CheckId } from '../goruntime/safe-points.ts';
 import type { ThreadView } from '../goruntime/view.ts';
 import { jit } from '../jit/compiler.ts';
 import type { CodeStore } from '../jit/image.ts';
+import type { Inside } from '../jit/inside.ts';
 import { abiFor } from '../linux/abi/index.ts';
 import { HostTimes } from '../linux/host-time.ts';
 import type { KernelSnapshot } from '../linux/kernel.ts';
@@ -18,7 +19,7 @@ import { RecordedInput } from '../linux/vfs/streams.ts';
 import { type DirectoryMapping, Vfs, type VfsOptions } from '../linux/vfs/vfs.ts';
 import { type Elf, ElfError, readElf } from '../object/elf.ts';
 import type { ProgramFile } from '../object/file.ts';
-import { type Go, interruptsOf, type OpenedGo, openGo } from './go.ts';
+import { type Go, type Interrupts, interruptsOf, type OpenedGo, openGo } from './go.ts';
 import type { GuestCounts } from './guest-handler.ts';
 import type { InterruptCounts } from './host-handler.ts';
 import { CompilerWatch, type HostStats } from './host-stats.ts';
@@ -139,6 +140,8 @@ export class Session {
   readonly #thread: Thread;
   readonly #options: SessionOptions;
   readonly #runOptions: RunOptions;
+  /** Takes interrupts within compiled code. */
+  readonly #inside: Inside | undefined;
   readonly #hash: TraceHash | undefined;
   readonly #watch: CompilerWatch | undefined;
   readonly #counts: InstructionCounts | undefined;
@@ -176,6 +179,7 @@ export class Session {
       extents: (pc) => this.#extent(pc),
       onStats: this.#watch?.onStats,
       store: options.codeStore,
+      inside: () => this.#inside,
     });
     this.machine = new Machine(isa, {
       limit: abiFor(isa.variant).taskSize,
@@ -211,7 +215,9 @@ export class Session {
     this.#hash = options.traceHash === true ? new TraceHash() : undefined;
     this.#counts = options.profile === true ? new InstructionCounts(() => this.machine.instructions) : undefined;
     this.#observe();
-    this.#runOptions = this.#schedule(options.schedule);
+    const interrupts = this.#schedule(options.schedule);
+    this.#runOptions = interrupts.options;
+    this.#inside = interrupts.inside;
     // Whoever interrupts needs the tables: damaged ones, and rules that do not exist, are told of before the program has begun.
     if (options.schedule !== undefined || options.handler === 'guest') this.go?.preemption.prepare();
     else if ((options.rules ?? 'auto') !== 'auto') void this.go;
@@ -239,8 +245,8 @@ export class Session {
   }
 
   /** Who interrupts the run, and what happens then. */
-  #schedule(schedule: Schedule | undefined): RunOptions {
-    if (schedule === undefined) return {};
+  #schedule(schedule: Schedule | undefined): Interrupts {
+    if (schedule === undefined) return { options: {}, inside: undefined };
     const { go } = this;
     if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
     return interruptsOf(schedule, go, this.machine, this.#thread);

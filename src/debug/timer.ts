@@ -22,6 +22,8 @@ export interface Timer {
   fire(now: number, tid: number): void;
   /** The machine stopped at a place that the timer asked for. */
   stopped(now: number, tid: number): void;
+  /** After how many instructions it comes again and again, whatever happens; none where that is not so. */
+  readonly every?: number;
 }
 
 /** No LL/SC sequence of Go's is longer. An interrupt breaks the link, so a shorter interval would let none of them ever finish. */
@@ -29,6 +31,7 @@ const LINKED_SEQUENCE = 32;
 
 class EveryTimer implements Timer {
   readonly #n: number;
+  readonly every?: number;
   readonly #thread: Thread;
   readonly #interrupt: Interrupted;
   /** Where the last linked sequence was broken: within it the timer lets the next attempt through. */
@@ -36,6 +39,7 @@ class EveryTimer implements Timer {
 
   constructor(n: number, thread: Thread, interrupt: Interrupted) {
     this.#n = n;
+    if (n >= LINKED_SEQUENCE) this.every = n;
     this.#thread = thread;
     this.#interrupt = interrupt;
   }

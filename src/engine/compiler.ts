@@ -79,6 +79,13 @@ export interface CompilerParts {
    * has, which has begun; 0 when the run is over, or it is not for compiled code to go on.
    */
   nextStretch(): number;
+  /**
+   * The instruction count up to which compiled code may take interrupts by itself, once the present stretch, which has just begun, is
+   * executed (`Along.until`); 0 where it may not.
+   */
+  takesUntil(): number;
+  /** It has; with `stretches`, the present stretch is another than the one that was begun: STRETCH_END says where it ends. */
+  taken(stretches: boolean): void;
 }
 
 export type MakeCompiler = (parts: CompilerParts) => Compiler;

@@ -28,6 +28,17 @@ export const FLAGS_INPUT_COUNT = 4;
 export const FLAGS_SETTLER = 0x458;
 /** i32 twice: how near to the end of its budget compiled code stops at switch points (`Machine.run`), less one and less two. */
 export const WINDOW = 0x45c;
+/**
+ * Interrupts that compiled code may take by itself (`Along.until`): f64: the instruction count up to which it may, 0 where it may not; i32: after
+ * how many instructions the next one comes; i32: what it has done of that since the host last looked, by bits.
+ */
+export const TAKE_UNTIL = 0x468;
+export const TAKE_EVERY = 0x470;
+export const TAKEN = 0x474;
+/** Stretches have begun: STRETCH_END says where the present one ends. */
+export const TAKEN_STRETCHES = 1;
+/** What a handler keeps has changed. */
+export const TAKEN_STATE = 2;
 
 /** Temporaries of the instruction being evaluated, 16 bytes each. */
 export const TEMPS = 0x800;
@@ -77,22 +88,36 @@ export const JUMPS = 0x200000;
 export const JUMP_BITS = 14;
 export const JUMP_ENTRY = 16;
 
+/** The same of exact bridges, for what goes on where it was interrupted. */
+export const BRIDGE_JUMPS = 0x240000;
+
 /**
  * Exits at which compiled code goes on by itself, direct-mapped by their numbers: the number (4); table slot (4, negative where there is
- * none) and entry number (4) of the bridge that goes on there; how many of the instructions that were counted are not executed (4); the
- * address (8), and where an interrupt there returns to (8).
+ * none) and entry number (4) of what goes on there; how many of the instructions that were counted are not executed (4); the address (8), and
+ * where an interrupt there returns to (8); what is decided of one (4), and where the thread resumes if that is to inject (8).
  */
-export const PLACES = 0x240000;
-export const PLACE_BITS = 14;
-export const PLACE_ENTRY = 32;
+export const PLACES = 0x280000;
+export const PLACE_BITS = 16;
+export const PLACE_ENTRY = 64;
 export const PLACE_SLOT = 4;
 export const PLACE_NUMBER = 8;
 export const PLACE_UNDONE = 12;
 export const PLACE_PC = 16;
 export const PLACE_RETURN = 24;
+export const PLACE_DECISION = 32;
+export const PLACE_RESUME = 40;
+/** Decisions: the exit is a breakpoint; nothing is known; to inject; from here on, refused by the check of that number less this. */
+export const DECIDED_STOP = -1;
+export const DECIDED_NOTHING = 0;
+export const DECIDED_SAFE = 1;
+export const DECIDED_REFUSED = 2;
+
+/** What who handles interrupts keeps where compiled code can handle them as well (src/debug/handler-state.ts). */
+export const HANDLER = 0x680000;
+export const HANDLER_SIZE = 0x10000;
 
 /** Guest page frames from here on. */
-export const FRAMES = 0x2c0000;
+export const FRAMES = 0x690000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */

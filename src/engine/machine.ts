@@ -5,7 +5,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Breakpoints, Compiler, Counter, MakeCompiler, Observer, Watched } from './compiler.ts';
 import { DecodeCache, type Instruction } from './decode.ts';
 import { FlagsPutOff } from './flags.ts';
-import { BLOCK_SIZE, BRANCHED, NEXT, NULLIFIED, REMAINING } from './layout.ts';
+import { BLOCK_SIZE, BRANCHED, NEXT, NULLIFIED, REMAINING, STRETCH_END, TAKE_EVERY } from './layout.ts';
 import { GuestFault, Memory } from './memory.ts';
 import { ConstantPool } from './place.ts';
 import { State } from './state.ts';
@@ -27,12 +27,18 @@ export interface Along {
   more?(): number;
   /** A breakpoint stands at PC: whether the run goes on all the same. */
   passes?(): boolean;
+  /** What `more` would do at an interrupt, compiled code may do by itself (src/jit/inside.ts): one after each `every` instructions up to here. */
+  readonly until?: number;
+  readonly every?: number;
+  /** It has. */
+  taken?(): void;
 }
 
 const NEXT_WORD = NEXT >>> 2;
 const BRANCHED_WORD = BRANCHED >>> 2;
 const NULLIFIED_WORD = NULLIFIED >>> 2;
 const REMAINING_WORD = REMAINING >>> 2;
+const END_WORD = STRETCH_END >>> 2;
 const STRETCH = 0x3fffffff;
 const NOWHERE: ReadonlySet<number> = new Set();
 
@@ -83,6 +89,8 @@ export class Machine implements Watched {
       flags: this.#flags,
       now: () => this.instructions,
       nextStretch: () => (this.#ahead > 0 ? 0 : this.#nextStretch()),
+      takesUntil: () => this.#takesUntil(),
+      taken: (stretches) => this.#taken(stretches),
     });
     const compiler = this.#compiler;
     if (compiler !== undefined) this.code.setBlockListener((block) => compiler.met(block));
@@ -139,6 +147,23 @@ export class Machine implements Watched {
     this.#stretchEnd = this.instructions + stretch;
     this.memory.i32[REMAINING_WORD] = stretch;
     return stretch;
+  }
+
+  #takesUntil(): number {
+    const { until = 0, every = 0 } = this.#along ?? {};
+    if (this.#ahead > 0 || until === 0) return 0;
+    this.memory.i32[TAKE_EVERY >>> 2] = every;
+    return until;
+  }
+
+  #taken(stretches: boolean): void {
+    const { i32 } = this.memory;
+    if (stretches) {
+      this.#stretchEnd = i32[END_WORD + 1]! * 2 ** 32 + (i32[END_WORD]! >>> 0);
+      this.#window = 0;
+      i32[REMAINING_WORD] = 0;
+    }
+    this.#along?.taken?.();
   }
 
   /** Whether the run ends before the instruction at PC, because its window has begun. */

@@ -113,6 +113,7 @@ export class Memory {
   readonly u8: Uint8Array;
   readonly i32: Int32Array;
   readonly i64: BigInt64Array;
+  readonly f64: Float64Array;
   readonly view: DataView;
   /** First address that user programs may not have. */
   readonly limit: number;
@@ -157,6 +158,7 @@ export class Memory {
     this.u8 = new Uint8Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.i64 = new BigInt64Array(buffer);
+    this.f64 = new Float64Array(buffer);
     this.view = new DataView(buffer);
     this.#frameLimit = buffer.byteLength / PAGE_SIZE;
     this.#frameEpoch = new Int32Array(this.#frameLimit);

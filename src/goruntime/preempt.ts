@@ -87,7 +87,8 @@ export class Preemption {
   readonly without: ReadonlySet<CheckId>;
   readonly asyncpreemptoff: boolean;
   readonly safePoints: SafePoints;
-  readonly #checkSecret: boolean;
+  /** Whether goroutines in secret mode are refused. */
+  readonly checksSecret: boolean;
   /** Whether the check of that name is switched off. */
   readonly #wantedAlways: boolean;
   /** For those who want no words. */
@@ -104,7 +105,7 @@ export class Preemption {
     this.#wordless = new Trail(this.without, false);
     this.asyncpreemptoff = options.asyncpreemptoff ?? false;
     this.safePoints = new SafePoints(program.tables, program.arch, { rules: this.rules, without: this.without });
-    this.#checkSecret = this.rules.secret && program.release.text.includes('runtimesecret');
+    this.checksSecret = this.rules.secret && program.release.text.includes('runtimesecret');
   }
 
   /** Made when it is first asked for: a run without interrupts has no use for the offsets, which take reading DWARF. */
@@ -230,13 +231,13 @@ export class Preemption {
     const lo = runtime.stackLo(gp);
     const ready = this.program.asyncPreemptStackIsSet(this.memory);
     const room = ready && sp >= lo && sp - lo >= this.asyncPreemptStack;
-    const secret = this.#checkSecret && runtime.secret(gp) !== 0;
+    const secret = this.checksSecret && runtime.secret(gp) !== 0;
     return trail.refuses('stack', room && !secret, this.#describeStack, gp, sp);
   }
 
   readonly #describeStack = (gp: number, sp: number): string => {
     const lo = this.runtime.stackLo(gp);
-    if (this.#checkSecret && this.runtime.secret(gp) !== 0) return 'the goroutine is in secret mode';
+    if (this.checksSecret && this.runtime.secret(gp) !== 0) return 'the goroutine is in secret mode';
     if (!this.program.asyncPreemptStackIsSet(this.memory))
       return 'the runtime has not yet computed asyncPreemptStack, so nothing is preempted';
     if (sp < lo) return `SP ${hex(sp)} is below stack.lo ${hex(lo)}`;

@@ -5,7 +5,10 @@
 // comes next: such a bridge is exact, which takes more code. It asks before each instruction, stops where the budget ends, and can be entered
 // at each, so that what is interrupted there goes on by the same bridge.
 
+import type { Isa } from '../../isa/dsl/isa.ts';
+import { BRIDGE_JUMPS, JUMP_BITS, JUMP_ENTRY } from '../engine/layout.ts';
 import { AddressMap } from './address-map.ts';
+import { jumpHash } from './jumps.ts';
 
 /** The addresses that exact bridges can be entered at, and the place of each. */
 export interface BridgeImage {
@@ -33,12 +36,19 @@ export class Bridges {
   #pressing: number[] = [];
   readonly #threshold: number;
   readonly #exactThreshold: number;
+  readonly #isa: Isa;
+  readonly #i32: Int32Array;
+  #linked = false;
 
   /**
+   * @param i32 the one memory
    * @param threshold evaluations by which a bridge is pressing
    * @param exactThreshold the same for one that is to be exact
    */
-  constructor(threshold: number, exactThreshold: number) {
+  constructor(isa: Isa, i32: Int32Array, threshold: number, exactThreshold: number) {
+    this.#isa = isa;
+    this.#i32 = i32;
+    this.#markFirst();
     this.#threshold = threshold;
     this.#exactThreshold = exactThreshold;
   }
@@ -89,6 +99,22 @@ export class Bridges {
     this.#exhausted.delete(pc);
   }
 
+  /** Lets the driver go to a place by itself. Its unit is there. */
+  link(pc: number, place: number): void {
+    const i32 = this.#i32;
+    const at = (BRIDGE_JUMPS + jumpHash(this.#isa, pc)) >>> 2;
+    i32[at] = pc | 0;
+    i32[at + 1] = Math.floor(pc / 2 ** 32);
+    i32[at + 2] = slotOf(place);
+    i32[at + 3] = numberOf(place);
+    this.#linked = true;
+  }
+
+  /** As in the jump cache (`Entries`): zeros match nothing but address 0, which is no bridge's. */
+  #markFirst(): void {
+    this.#i32[BRIDGE_JUMPS >>> 2] = this.#isa.quantum;
+  }
+
   /** The slots that they are in. */
   slots(): Set<number> {
     return new Set([...this.#places.entries()].map(([, place]) => slotOf(place)));
@@ -109,6 +135,10 @@ export class Bridges {
   }
 
   clear(): void {
+    // Mostly there are none, and memory that was never touched is not to be.
+    if (this.#linked) this.#i32.fill(0, BRIDGE_JUMPS >>> 2, (BRIDGE_JUMPS + (JUMP_ENTRY << JUMP_BITS)) >>> 2);
+    this.#linked = false;
+    this.#markFirst();
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();

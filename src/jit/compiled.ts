@@ -14,6 +14,7 @@ import { ExitPlaces } from './exit-places.ts';
 import { type ExitKind, Exits } from './exits.ts';
 import { type HostSide, hostImage, hostSide } from './host-side.ts';
 import { CodeDamaged, type CodeImage, type CodeStore, type HostImage } from './image.ts';
+import type { Inside } from './inside.ts';
 import { bodyOf, moduleOf, settlerModule, usagesOf } from './making.ts';
 import { type MadeUnit, Modules } from './modules.ts';
 import type { Plan } from './plan.ts';
@@ -47,6 +48,7 @@ interface Given {
   readonly extents: FunctionExtents | undefined;
   readonly policy: Policy;
   readonly store: CodeStore | undefined;
+  readonly inside: () => Inside | undefined;
 }
 
 export class Compiled {
@@ -88,14 +90,16 @@ export class Compiled {
   #settler = -1;
   /** Something of what was taken over cannot be used: all of it is to be dropped when none of it is running. */
   #damaged = false;
-  readonly #more: () => number;
+  readonly #inside: () => Inside | undefined;
+  readonly #more: (place: number) => number;
   readonly #forgotten: () => void;
 
   /**
    * @param more for how many instructions compiled code may go on where its budget has ended, if at all
    * @param forgotten called when all of it is
    */
-  constructor({ parts, extents, policy, store }: Given, more: () => number, forgotten: () => void) {
+  constructor({ parts, extents, policy, store, inside }: Given, more: (place: number) => number, forgotten: () => void) {
+    this.#inside = inside;
     this.#more = more;
     this.#forgotten = forgotten;
     const { isa, memory, code } = parts;
@@ -108,9 +112,9 @@ export class Compiled {
       store,
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
-    this.exitPlaces = new ExitPlaces(memory.i32);
+    this.exitPlaces = new ExitPlaces(memory.i32, inside);
     this.visits = new VisitCounts(memory.i32, policy.visits);
-    this.bridges = new Bridges(policy.bridgeThreshold, policy.exactThreshold);
+    this.bridges = new Bridges(isa, memory.i32, policy.bridgeThreshold, policy.exactThreshold);
     this.watch = new Watch(memory);
     this.planner = new Planner({
       parts,
@@ -158,7 +162,12 @@ export class Compiled {
         this.#more,
       );
       const kept = { native: this.#store?.native, image: this.#hostImage };
-      this.#host = hostSide(this.#parts, this.#memoryPages, own as WebAssembly.ModuleImports, kept);
+      const inside = this.#inside();
+      const functions = (e: WebAssembly.ModuleImports) => ({
+        ...own,
+        ...inside?.functions(e, this.#memoryPages, this.#more),
+      });
+      this.#host = hostSide(this.#parts, this.#memoryPages, functions, kept);
       // What the host does not accept is made anew.
       if (!this.#host.restored) this.#hostImage = undefined;
     }

@@ -3,12 +3,13 @@
 import type { Compiler, CompilerParts, Left, MakeCompiler, Watched } from '../engine/compiler.ts';
 import { type CodeBlock, HOTTEST } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
-import { LEFT_FLAG, REMAINING, STRETCH_END, WINDOW } from '../engine/layout.ts';
+import { LEFT_FLAG, REMAINING, STRETCH_END, TAKE_EVERY, TAKE_UNTIL, TAKEN, TAKEN_STRETCHES, WINDOW } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { numberOf, slotOf } from './bridges.ts';
 import { Compiled, type CompilerStats } from './compiled.ts';
 import { EXIT, type ExitKind } from './exits.ts';
 import type { CodeStore } from './image.ts';
+import type { Inside } from './inside.ts';
 import { Maker } from './maker.ts';
 import type { FunctionExtents } from './planner.ts';
 import { POLICY, type Policy } from './policy.ts';
@@ -20,6 +21,8 @@ export interface CompilerOptions {
   readonly policy?: Partial<Policy> | undefined;
   /** Has what earlier runs of the program compiled, and is given what this one does. */
   readonly store?: CodeStore | undefined;
+  /** Takes interrupts within compiled code. Asked for when there is some. */
+  readonly inside?: (() => Inside | undefined) | undefined;
   /** Receives the live counters. */
   readonly onStats?: ((stats: CompilerStats) => void) | undefined;
 }
@@ -28,6 +31,8 @@ const REMAINING_WORD = REMAINING >>> 2;
 const LEFT_WORD = LEFT_FLAG >>> 2;
 const END_WORD = STRETCH_END >>> 2;
 const WINDOW_WORD = WINDOW >>> 2;
+const TAKEN_WORD = TAKEN >>> 2;
+const TAKE_UNTIL_NUMBER = TAKE_UNTIL >>> 3;
 
 /** Bridges that are made when the run is over. */
 const MOST_BRIDGES = 1000;
@@ -36,6 +41,7 @@ class JitCompiler implements Compiler {
   readonly #parts: CompilerParts;
   readonly #policy: Policy;
   readonly #store: CodeStore | undefined;
+  readonly #inside: () => Inside | undefined;
   readonly #compiled: Compiled;
   readonly #maker: Maker;
   readonly #stats: CompilerStats;
@@ -58,14 +64,19 @@ class JitCompiler implements Compiler {
   #renewed = false;
   #watched: Watched | undefined;
 
-  constructor(parts: CompilerParts, { extents, policy, store, onStats }: CompilerOptions) {
+  constructor(parts: CompilerParts, { extents, policy, store, inside, onStats }: CompilerOptions) {
     this.#parts = parts;
     this.#policy = { ...POLICY, ...policy };
     this.#store = store;
+    this.#inside = inside ?? (() => undefined);
     const forgotten = (): void => {
       this.#pending = [];
     };
-    this.#compiled = new Compiled({ parts, extents, policy: this.#policy, store }, this.#more, forgotten);
+    this.#compiled = new Compiled(
+      { parts, extents, policy: this.#policy, store, inside: this.#inside },
+      this.#more,
+      forgotten,
+    );
     this.#maker = new Maker(parts, this.#policy, this.#compiled);
     this.#stats = this.#compiled.stats;
     onStats?.(this.#stats);
@@ -86,6 +97,7 @@ class JitCompiler implements Compiler {
       const { pc } = state;
       const at = exhausted ? -1 : compiled.linked(pc);
       const place = at < 0 ? compiled.bridge(pc) : -1;
+      if (place >= 0) bridges.link(pc, place);
       if (at < 0 && place < 0) {
         bridges.want(pc, exhausted);
         return undefined;
@@ -97,6 +109,7 @@ class JitCompiler implements Compiler {
       this.#renewed = false;
       this.#stats.enters++;
       let left = host.drive(slot, number, budget);
+      this.#catchUp();
       const exit = i32[LEFT_WORD]!;
       let kind: ExitKind = EXIT.evaluator;
       if (exit > 0) {
@@ -109,6 +122,7 @@ class JitCompiler implements Compiler {
         const block = watched?.block;
         if (block !== undefined) compiled.watch.leftAfter(block, block.count - undone);
         else if (kind === EXIT.budget) this.#learn(exit, undone);
+        else if (kind === EXIT.breakpoint) this.#learnStop(exit, undone);
       }
       const slice = this.#slice;
       i32[REMAINING_WORD] = this.#remaining - (slice - left);
@@ -134,6 +148,32 @@ class JitCompiler implements Compiler {
     if (this.#stats.flushes === flushes) this.#compiled.exitPlaces.add(exit, undone, pc, epc, place);
   }
 
+  /** The same at the breakpoint that compiled code may pass by itself. */
+  #learnStop(exit: number, undone: number): void {
+    const { pc } = this.#parts.state;
+    if (this.#inside()?.breakpoint !== pc) return;
+    const { i32 } = this.#parts.memory;
+    const { flushes } = this.#stats;
+    const at = this.#compiled.linked(pc);
+    if (at >= 0 && this.#stats.flushes === flushes)
+      this.#compiled.exitPlaces.addStop(exit, undone, i32[at]!, i32[at + 1]!);
+  }
+
+  /** Takes over what compiled code has done by itself of interrupts. */
+  #catchUp(): void {
+    const { i32 } = this.#parts.memory;
+    const taken = i32[TAKEN_WORD]!;
+    if (taken === 0) return;
+    i32[TAKEN_WORD] = 0;
+    if ((taken & TAKEN_STRETCHES) !== 0) {
+      this.#slice = i32[TAKE_EVERY >>> 2]!;
+      this.#remaining = this.#slice;
+      this.#window = 0;
+      this.#renewed = true;
+    }
+    this.#parts.taken((taken & TAKEN_STRETCHES) !== 0);
+  }
+
   /** Whether something is to be compiled, or dropped, before compiled code goes on. None of it may be running then. */
   get #hasWork(): boolean {
     const { settles, visitedBatch, bridgeBatch } = this.#policy;
@@ -154,7 +194,8 @@ class JitCompiler implements Compiler {
 
   /** Prepares what compiled code looks at: for how many instructions it may be entered. */
   #begin(): number {
-    const { i32 } = this.#parts.memory;
+    const { memory } = this.#parts;
+    const { i32 } = memory;
     const remaining = i32[REMAINING_WORD]!;
     const slice = Math.min(remaining, this.#policy.slice);
     this.#remaining = remaining;
@@ -162,6 +203,7 @@ class JitCompiler implements Compiler {
     const end = this.#parts.now() + slice;
     i32[END_WORD] = end | 0;
     i32[END_WORD + 1] = Math.floor(end / 2 ** 32);
+    memory.f64[TAKE_UNTIL_NUMBER] = slice === remaining ? this.#parts.takesUntil() : 0;
     const near = Math.max(this.#window - (remaining - slice), 0);
     i32[WINDOW_WORD] = near - 1;
     i32[WINDOW_WORD + 1] = near - 2;
@@ -171,6 +213,7 @@ class JitCompiler implements Compiler {
   /** Compiled code is at the end of its budget: for how many instructions it may go on, the next stretch having begun. */
   readonly #more = (): number => {
     const { i32 } = this.#parts.memory;
+    this.#catchUp();
     i32[REMAINING_WORD] = this.#remaining - this.#slice;
     if (i32[REMAINING_WORD]! > 0 || this.#parts.nextStretch() === 0) return 0;
     this.#renewed = true;
@@ -199,6 +242,8 @@ class JitCompiler implements Compiler {
       const update = watch.update(watched, (page) => compiled.isFrom(page));
       if (update.stale) compiled.flush();
       possible = update.possible;
+      const inside = this.#inside();
+      if (inside?.breakpoint !== undefined) inside.setStop(watch.wordOf(inside.breakpoint));
     }
     if (this.#store !== undefined && watch.variant !== this.#variant) this.#lookUp(this.#store);
     return possible;

@@ -2,7 +2,7 @@
 // compiled code, or its budget has ended and the host gives no more.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { JUMPS, LEFT_FLAG } from '../engine/layout.ts';
+import { BRIDGE_JUMPS, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
 import { emitJumpHash } from './emit-jumps.ts';
 import { addressOps, emitMore, pcAddress } from './emit-left.ts';
 import { UNIT_TYPE, unitType } from './transfers.ts';
@@ -42,25 +42,28 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.i32(0);
   code.get(pc);
   code.memory(store, pcAddress(isa));
-  emitMore(code, MORE, remaining, () => code.br(done));
+  emitMore(code, MORE, remaining, () => code.i32(0), () => code.br(done));
   code.i32(0);
   code.memory(load, pcAddress(isa));
   code.set(pc);
   code.end();
   emitJumpHash(code, isa, pc);
-  code.tee(at);
-  code.memory(load, JUMPS);
-  code.get(pc);
-  code.op(equal);
-  code.if();
-  code.get(at);
-  code.memory(OP.i32_load, JUMPS + 8);
-  code.set(slot);
-  code.get(at);
-  code.memory(OP.i32_load, JUMPS + 12);
-  code.set(entry);
-  code.br(next);
-  code.end();
+  code.set(at);
+  for (const table of [JUMPS, BRIDGE_JUMPS]) {
+    code.get(at);
+    code.memory(load, table);
+    code.get(pc);
+    code.op(equal);
+    code.if();
+    code.get(at);
+    code.memory(OP.i32_load, table + 8);
+    code.set(slot);
+    code.get(at);
+    code.memory(OP.i32_load, table + 12);
+    code.set(entry);
+    code.br(next);
+    code.end();
+  }
   code.i32(0);
   code.get(pc);
   code.memory(store, pcAddress(isa));
@@ -68,7 +71,7 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.end();
   code.get(remaining);
   return assemble({
-    types: [unitType(isa), { parameters: [I32, I32, I32], results: [I32] }, { parameters: [], results: [I32] }],
+    types: [unitType(isa), { parameters: [I32, I32, I32], results: [I32] }, { parameters: [I32], results: [I32] }],
     functions: [{ module: 'h', name: 'more', type: MORE_TYPE }],
     memoryPages,
     bodies: [{ type: DRIVE_TYPE, body: code.body(), name: 'drive' }],

@@ -4,9 +4,11 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import {
+  DECIDED_STOP,
   LEFT_FLAG,
   LEFT_HERE,
   PLACE_BITS,
+  PLACE_DECISION,
   PLACE_ENTRY,
   PLACE_NUMBER,
   PLACE_PC,
@@ -42,11 +44,13 @@ export function emitSetLeft(code: Code, number: number): void {
 /**
  * Asks the host for more budget, PC being in the state block, into `remaining`.
  * @param more index of the function
+ * @param place pushes that of the exit, or 0
  * @param none emits what is done where there is none
  */
-export function emitMore(code: Code, more: number, remaining: number, none: () => void): void {
+export function emitMore(code: Code, more: number, remaining: number, place: () => void, none: () => void): void {
   // Compiled code may be dropped meanwhile: no number means anything then.
   emitSetLeft(code, LEFT_HERE);
+  place();
   code.call(more);
   code.tee(remaining);
   code.op(OP.i32_eqz);
@@ -59,9 +63,14 @@ export function emitMore(code: Code, more: number, remaining: number, none: () =
 /**
  * `left(remaining, depth)`, of the units' results: called in the place of a unit that has left.
  * @param unitType index of the units' type
- * @param more index of what asks the host
+ * @param helpers indexes of what asks the host, or whoever stands in its place
  */
-export function emitLeft(code: Code, isa: Isa, unitType: number, more: number): void {
+export function emitLeft(
+  code: Code,
+  isa: Isa,
+  unitType: number,
+  helpers: Readonly<Record<'more' | 'stopped', number>>,
+): void {
   const [remaining, depth] = [0, 1] as const;
   const { type, load, store, equal } = addressOps(isa);
   const exit = code.local(I32);
@@ -108,6 +117,26 @@ export function emitLeft(code: Code, isa: Isa, unitType: number, more: number): 
   code.if();
   leave();
   code.end();
+  field(PLACE_DECISION);
+  code.i32(DECIDED_STOP);
+  code.op(OP.i32_eq);
+  code.if(VOID, false);
+  // What of the block is not executed is executed when it begins again.
+  const left = code.local(I32);
+  code.get(remaining);
+  field(PLACE_UNDONE);
+  code.op(OP.i32_add);
+  code.tee(left);
+  code.call(helpers.stopped);
+  code.op(OP.i32_eqz);
+  code.if();
+  leave();
+  code.end();
+  emitSetLeft(code, 0);
+  code.get(left);
+  code.set(remaining);
+  bridge();
+  code.end();
   code.get(remaining);
   code.i32(0);
   code.op(OP.i32_gt_s);
@@ -129,7 +158,7 @@ export function emitLeft(code: Code, isa: Isa, unitType: number, more: number): 
   code.i32(0);
   field(PLACE_PC, load);
   code.memory(store, pcAddress(isa));
-  emitMore(code, more, remaining, leave);
+  emitMore(code, helpers.more, remaining, () => code.get(at), leave);
   // Whoever took the interrupt may have let the thread go on elsewhere.
   code.i32(0);
   code.memory(load, pcAddress(isa));

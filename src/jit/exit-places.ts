@@ -1,25 +1,32 @@
 // Exits at which compiled code goes on by itself (`emitLeft`): where the budget does not suffice, or has ended, and there is an exact bridge.
 
 import {
+  DECIDED_NOTHING,
+  DECIDED_STOP,
   PLACE_BITS,
+  PLACE_DECISION,
   PLACE_ENTRY,
   PLACE_NUMBER,
   PLACE_PC,
+  PLACE_RESUME,
   PLACE_RETURN,
   PLACE_SLOT,
   PLACE_UNDONE,
   PLACES,
 } from '../engine/layout.ts';
 import { numberOf, slotOf } from './bridges.ts';
+import type { Inside } from './inside.ts';
 
 const at = (exit: number): number => (PLACES + (exit & ((1 << PLACE_BITS) - 1)) * PLACE_ENTRY) >>> 2;
 
 export class ExitPlaces {
   readonly #i32: Int32Array;
+  readonly #inside: () => Inside | undefined;
   #used = false;
 
-  constructor(i32: Int32Array) {
+  constructor(i32: Int32Array, inside: () => Inside | undefined) {
     this.#i32 = i32;
+    this.#inside = inside;
   }
 
   #setAddress(word: number, address: number): void {
@@ -35,15 +42,29 @@ export class ExitPlaces {
    * @param place of the bridge that stands for `epc`, whose unit is there; negative where there is none
    */
   add(exit: number, undone: number, pc: number, epc: number, place: number): void {
+    const word = place < 0 ? this.#put(exit, undone, -1, 0) : this.#put(exit, undone, slotOf(place), numberOf(place));
+    this.#setAddress(word + (PLACE_PC >>> 2), pc);
+    this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
+    const decided = this.#inside()?.decide(epc);
+    this.#i32[word + (PLACE_DECISION >>> 2)] = decided?.decision ?? DECIDED_NOTHING;
+    this.#setAddress(word + (PLACE_RESUME >>> 2), decided?.resume ?? 0);
+  }
+
+  /** The same of a breakpoint before an entry: a slot, and a number. */
+  addStop(exit: number, undone: number, slot: number, number: number): void {
+    const word = this.#put(exit, undone, slot, number);
+    this.#i32[word + (PLACE_DECISION >>> 2)] = DECIDED_STOP;
+  }
+
+  #put(exit: number, undone: number, slot: number, number: number): number {
     const i32 = this.#i32;
     const word = at(exit);
     i32[word] = exit;
-    i32[word + (PLACE_SLOT >>> 2)] = place < 0 ? -1 : slotOf(place);
-    i32[word + (PLACE_NUMBER >>> 2)] = place < 0 ? 0 : numberOf(place);
+    i32[word + (PLACE_SLOT >>> 2)] = slot;
+    i32[word + (PLACE_NUMBER >>> 2)] = number;
     i32[word + (PLACE_UNDONE >>> 2)] = undone;
-    this.#setAddress(word + (PLACE_PC >>> 2), pc);
-    this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
     this.#used = true;
+    return word;
   }
 
   /** Forgets all of them. */

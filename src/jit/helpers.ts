@@ -15,6 +15,7 @@ export const HELPERS = [
   'tell',
   'visited',
   'more',
+  'stopped',
   'moves',
   'left',
 ] as const;
@@ -36,6 +37,7 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   tell: 10,
   visited: 11,
   more: 12,
-  moves: 13,
-  left: 14,
+  stopped: 13,
+  moves: 14,
+  left: 15,
 };

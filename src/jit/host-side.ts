@@ -2,6 +2,7 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
+import type { HostHelper } from './helpers.ts';
 import type { HostImage, MachineCode, NativeCode } from './image.ts';
 import { driverModule, supportModule } from './making.ts';
 
@@ -21,11 +22,11 @@ export interface KeptHost {
   readonly image: HostImage | undefined;
 }
 
-/** @param own what the host does itself for compiled code (`runtime.ts`) */
+/** @param own what the host does itself for compiled code (`runtime.ts`), by what modules import of memory and table */
 export function hostSide(
   { isa, memory }: Pick<CompilerParts, 'isa' | 'memory'>,
   memoryPages: number,
-  own: WebAssembly.ModuleImports,
+  own: (environment: WebAssembly.ModuleImports) => Readonly<Record<HostHelper, unknown>>,
   { native, image }: KeptHost,
 ): HostSide {
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
@@ -43,7 +44,7 @@ export function hostSide(
       h,
     } as WebAssembly.Imports);
   };
-  const support = instance(image?.support, supportModule, own);
+  const support = instance(image?.support, supportModule, own(e) as WebAssembly.ModuleImports);
   const driver = instance(image?.driver, driverModule, support.exports);
   return {
     table,

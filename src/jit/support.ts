@@ -44,7 +44,8 @@ const HELPER_TYPES: Readonly<Record<Exclude<Helper, 'left'>, FunctionType>> = {
   settle: { parameters: [], results: [] },
   tell: { parameters: [I32], results: [] },
   visited: { parameters: [I32], results: [] },
-  more: { parameters: [], results: [I32] },
+  more: { parameters: [I32], results: [I32] },
+  stopped: { parameters: [I32], results: [I32] },
   moves: { parameters: [I64, I64, I32, I32], results: [I32] },
 };
 
@@ -299,7 +300,7 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
     const type = hosts.length + i;
     if (name === 'moves' || name === 'left') {
       if (name === 'moves') emitMoves(code);
-      else emitLeft(code, isa, unit, HELPER.more);
+      else emitLeft(code, isa, unit, HELPER);
       return { type, body: code.body(), name };
     }
     if (name === 'load' || name === 'store') {

@@ -135,6 +135,11 @@ export class Watch {
     return `${this.stopInCallSlots ? 'slots ' : ''}${[...this.#stops.keys()].join(' ')}`;
   }
 
+  /** Where the word of a place stands that all code looks at; 0 where there is none, or something else stops there as well. */
+  wordOf(pc: number): number {
+    return this.#regions.size > 0 ? 0 : (this.#stops.get(pc) ?? 0);
+  }
+
   /** Where the words stand that decide whether to stop before an instruction: none for most. */
   stopsAt(pc: number): readonly number[] {
     const words: number[] = [];

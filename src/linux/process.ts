@@ -29,6 +29,13 @@ export interface InterruptSource {
   fire(kernel: Kernel, task: Task): void;
   /** It changes the thread's registers and the guest's memory, and nothing of the kernel's: the thread goes on at once. */
   readonly quiet?: boolean;
+  /**
+   * After how many instructions it comes again and again, where compiled code can do what `fire` does, and `next` stands for nothing else;
+   * 0 where that is not so now.
+   */
+  every?(): number;
+  /** Compiled code has. */
+  taken?(): void;
 }
 
 /** How a run ended. */
@@ -216,6 +223,9 @@ export class Process {
       const next = Math.min(due, turn + kernel.sched.slack, this.#nextInterrupt(now));
       this.#running = task;
       this.#undisturbedUntil = quiet ? Math.min(due, turn) : 0;
+      const along = this.#along;
+      along.every = quiet && interrupts.length === 1 ? (interrupts[0]?.every?.() ?? 0) : 0;
+      along.until = along.every > 0 ? this.#undisturbedUntil : 0;
       const stopped = this.#execute(task, Math.max(next - now, 1), Math.max(next - turn, 0), options.onBreakpoint);
       if (stopped !== undefined) return stopped;
     }
@@ -253,7 +263,12 @@ export class Process {
   }
 
   /** What #run would do, where nothing else is to be done, and the thread goes on at once. */
-  readonly #along: Along = {
+  readonly #along: Along & { until: number; every: number } = {
+    until: 0,
+    every: 0,
+    taken: () => {
+      for (const source of this.#interrupts) source.taken?.();
+    },
     more: () => {
       const now = this.machine.instructions;
       const task = this.#running;
