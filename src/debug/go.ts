@@ -16,7 +16,7 @@ import { type Elf, ElfError } from '../object/elf.ts';
 import { GuestHandler } from './guest-handler.ts';
 import { HostHandler } from './host-handler.ts';
 import { InputError } from './input-error.ts';
-import { insideHandler } from './inside-handler.ts';
+import { insideOf } from './inside/inside.ts';
 import { RequestLog } from './request-log.ts';
 import { allgsOf } from './runtime-variables.ts';
 import type { Schedule } from './schedule.ts';
@@ -92,8 +92,9 @@ export interface Interrupts {
 }
 
 /** @throws InputError for a place that the program does not have */
-export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, thread: Thread): Interrupts {
+export function interruptsOf(schedule: Schedule, go: Go, kernel: Kernel, thread: Thread): Interrupts {
   const { program, preemption, handler, guest } = go;
+  const { machine } = kernel;
   const pcs = schedule.kind === 'at' ? placesOf(program, schedule.place) : [];
   const requests = new RequestLog(machine, preemption, handler.state);
   handler.requests = requests;
@@ -103,12 +104,11 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
     const decision = handler.interrupt(tid);
     return decision !== undefined && decision.refusedBy === undefined;
   };
-  const inside =
-    guest === undefined && schedule.synchronous !== true ? insideHandler(machine.isa, handler, requests) : undefined;
+  const inside = guest === undefined && schedule.synchronous !== true ? insideOf(handler, requests, kernel) : undefined;
   const timer = timerFor(schedule, { machine, thread, program, handler, interrupt }, pcs);
   const source: InterruptSource = {
     next: (now) => timer.next(now),
-    fire: (kernel: Kernel, task) => timer.fire(kernel.machine.instructions, task.tid),
+    fire: (_kernel, task) => timer.fire(machine.instructions, task.tid),
     // The program's own handler needs a signal.
     quiet: guest === undefined,
     every: () => (inside?.isPossible === true ? (timer.every ?? 0) : 0),
@@ -117,8 +117,8 @@ export function interruptsOf(schedule: Schedule, go: Go, machine: Machine, threa
   const options: RunOptions = {
     interrupts: [source],
     passes: () => requests.stopped(),
-    onBreakpoint: (kernel, task) => {
-      timer.stopped(kernel.machine.instructions, task.tid);
+    onBreakpoint: (_kernel, task) => {
+      timer.stopped(machine.instructions, task.tid);
       return true;
     },
   };

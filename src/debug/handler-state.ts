@@ -1,4 +1,4 @@
-// What the handler of interrupts keeps, in the one memory, where its half in compiled code (handler-module.ts) looks at it as well: what
+// What the handler of interrupts keeps, in the one memory, where its half in compiled code (src/debug/inside) looks at it as well: what
 // became of the interrupts, what they left of each goroutine, and the request that is pending.
 
 import { HANDLER, HANDLER_SIZE } from '../engine/layout.ts';
@@ -58,7 +58,7 @@ export const PAST = {
   resumedAt: 56,
   /** How often the refusals were forgotten. */
   generation: 64,
-  /** i64: a bit for each of them, by a hash of its place. */
+  /** i64, so many: a bit for each of them, by a hash of its place. */
   filter: 72,
 } as const;
 
@@ -78,9 +78,10 @@ if (CHECKS.length > 16) throw new Error('more checks than there is room for');
 /** Where there has been no interrupt yet: it is equal to no address and no time. */
 const NEVER = Number.NaN;
 
-/** The bit of a place in a filter. The compiled half says the same. */
+/** The bit of a place in a filter. inside/interrupt.ts says the same. */
 export const FILTER_FACTOR = 0x9e3779b1;
-const filterBit = (pc: number, sp: number): number => Math.imul(pc ^ sp, FILTER_FACTOR) >>> 26;
+export const FILTER_WORDS = 4;
+const filterBit = (pc: number, sp: number): number => Math.imul(pc ^ sp, FILTER_FACTOR) >>> 24;
 /** Index of a PC at which goroutines stop running. */
 const stoppedIndex = (pc: number): number => (pc >>> 2) & STOPPED_MASK;
 
@@ -114,8 +115,8 @@ export class Past {
   }
 
   #clearFilter(): void {
-    this.#i32[(this.at + PAST.filter) >>> 2] = 0;
-    this.#i32[(this.at + PAST.filter + 4) >>> 2] = 0;
+    const filter = (this.at + PAST.filter) >>> 2;
+    this.#i32.fill(0, filter, filter + 2 * FILTER_WORDS);
   }
 
   get gp(): number {

@@ -249,7 +249,7 @@ export class Session {
     if (schedule === undefined) return { options: {}, inside: undefined };
     const { go } = this;
     if (go === undefined) throw new InputError(`--preempt: ${this.notGo}`);
-    return interruptsOf(schedule, go, this.machine, this.#thread);
+    return interruptsOf(schedule, go, this.process.kernel, this.#thread);
   }
 
   /** The thread that runs. */

@@ -98,7 +98,11 @@ export class Compiled {
    * @param more for how many instructions compiled code may go on where its budget has ended, if at all
    * @param forgotten called when all of it is
    */
-  constructor({ parts, extents, policy, store, inside }: Given, more: (place: number) => number, forgotten: () => void) {
+  constructor(
+    { parts, extents, policy, store, inside }: Given,
+    more: (place: number) => number,
+    forgotten: () => void,
+  ) {
     this.#inside = inside;
     this.#more = more;
     this.#forgotten = forgotten;
@@ -162,12 +166,7 @@ export class Compiled {
         this.#more,
       );
       const kept = { native: this.#store?.native, image: this.#hostImage };
-      const inside = this.#inside();
-      const functions = (e: WebAssembly.ModuleImports) => ({
-        ...own,
-        ...inside?.functions(e, this.#memoryPages, this.#more),
-      });
-      this.#host = hostSide(this.#parts, this.#memoryPages, functions, kept);
+      this.#host = hostSide(this.#parts, this.#memoryPages, own, this.#inside(), kept);
       // What the host does not accept is made anew.
       if (!this.#host.restored) this.#hostImage = undefined;
     }
@@ -365,7 +364,7 @@ export class Compiled {
     const pages = [...this.#pages].sort((a, b) => a - b);
     const blocks = this.coverage.all();
     return {
-      host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#store?.native),
+      host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#inside(), this.#store?.native),
       slots: this.modules.slots,
       settler: this.#settler,
       ...this.entries.all(),

@@ -3,7 +3,18 @@
 import type { Compiler, CompilerParts, Left, MakeCompiler, Watched } from '../engine/compiler.ts';
 import { type CodeBlock, HOTTEST } from '../engine/decode.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
-import { LEFT_FLAG, REMAINING, STRETCH_END, TAKE_EVERY, TAKE_UNTIL, TAKEN, TAKEN_STRETCHES, WINDOW } from '../engine/layout.ts';
+import {
+  DECIDED_CALL,
+  DECIDED_STOP,
+  LEFT_FLAG,
+  REMAINING,
+  STRETCH_END,
+  TAKE_EVERY,
+  TAKE_UNTIL,
+  TAKEN,
+  TAKEN_STRETCHES,
+  WINDOW,
+} from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
 import { numberOf, slotOf } from './bridges.ts';
 import { Compiled, type CompilerStats } from './compiled.ts';
@@ -122,7 +133,7 @@ class JitCompiler implements Compiler {
         const block = watched?.block;
         if (block !== undefined) compiled.watch.leftAfter(block, block.count - undone);
         else if (kind === EXIT.budget) this.#learn(exit, undone);
-        else if (kind === EXIT.breakpoint) this.#learnStop(exit, undone);
+        else if (kind === EXIT.breakpoint || kind === EXIT.syscall) this.#learnPassed(exit, kind, undone);
       }
       const slice = this.#slice;
       i32[REMAINING_WORD] = this.#remaining - (slice - left);
@@ -148,15 +159,21 @@ class JitCompiler implements Compiler {
     if (this.#stats.flushes === flushes) this.#compiled.exitPlaces.add(exit, undone, pc, epc, place);
   }
 
-  /** The same at the breakpoint that compiled code may pass by itself. */
-  #learnStop(exit: number, undone: number): void {
+  /** The same at a breakpoint, or behind a system call, where compiled code may do by itself what is to be done. */
+  #learnPassed(exit: number, kind: ExitKind, undone: number): void {
+    const inside = this.#inside();
+    const compiled = this.#compiled;
     const { pc } = this.#parts.state;
-    if (this.#inside()?.breakpoint !== pc) return;
+    if (inside === undefined || compiled.exitPlaces.has(exit)) return;
+    if (kind === EXIT.breakpoint && inside.breakpoint !== pc) return;
     const { i32 } = this.#parts.memory;
     const { flushes } = this.#stats;
-    const at = this.#compiled.linked(pc);
-    if (at >= 0 && this.#stats.flushes === flushes)
-      this.#compiled.exitPlaces.addStop(exit, undone, i32[at]!, i32[at + 1]!);
+    const at = compiled.linked(pc);
+    const place = at < 0 ? compiled.bridge(pc) : -1;
+    if ((at < 0 && place < 0) || this.#stats.flushes !== flushes) return;
+    const slot = at < 0 ? slotOf(place) : i32[at]!;
+    const number = at < 0 ? numberOf(place) : i32[at + 1]!;
+    compiled.exitPlaces.addPassed(exit, kind === EXIT.syscall ? DECIDED_CALL : DECIDED_STOP, undone, slot, number);
   }
 
   /** Takes over what compiled code has done by itself of interrupts. */

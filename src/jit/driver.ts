@@ -42,7 +42,13 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.i32(0);
   code.get(pc);
   code.memory(store, pcAddress(isa));
-  emitMore(code, MORE, remaining, () => code.i32(0), () => code.br(done));
+  emitMore(
+    code,
+    MORE,
+    remaining,
+    () => code.i32(0),
+    () => code.br(done),
+  );
   code.i32(0);
   code.memory(load, pcAddress(isa));
   code.set(pc);

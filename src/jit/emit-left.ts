@@ -4,7 +4,7 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import {
-  DECIDED_STOP,
+  DECIDED_NOTHING,
   LEFT_FLAG,
   LEFT_HERE,
   PLACE_BITS,
@@ -69,7 +69,7 @@ export function emitLeft(
   code: Code,
   isa: Isa,
   unitType: number,
-  helpers: Readonly<Record<'more' | 'stopped', number>>,
+  helpers: Readonly<Record<'more' | 'passes', number>>,
 ): void {
   const [remaining, depth] = [0, 1] as const;
   const { type, load, store, equal } = addressOps(isa);
@@ -118,16 +118,18 @@ export function emitLeft(
   leave();
   code.end();
   field(PLACE_DECISION);
-  code.i32(DECIDED_STOP);
-  code.op(OP.i32_eq);
+  code.i32(DECIDED_NOTHING);
+  code.op(OP.i32_lt_s);
   code.if(VOID, false);
   // What of the block is not executed is executed when it begins again.
   const left = code.local(I32);
   code.get(remaining);
   field(PLACE_UNDONE);
   code.op(OP.i32_add);
-  code.tee(left);
-  code.call(helpers.stopped);
+  code.set(left);
+  code.get(at);
+  code.get(left);
+  code.call(helpers.passes);
   code.op(OP.i32_eqz);
   code.if();
   leave();

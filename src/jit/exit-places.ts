@@ -1,11 +1,14 @@
 // Exits at which compiled code goes on by itself (`emitLeft`): where the budget does not suffice, or has ended, and there is an exact bridge.
 
 import {
+  type DECIDED_CALL,
   DECIDED_NOTHING,
-  DECIDED_STOP,
+  type DECIDED_STOP,
   PLACE_BITS,
   PLACE_DECISION,
   PLACE_ENTRY,
+  PLACE_HALF,
+  PLACE_HALF_RESUME,
   PLACE_NUMBER,
   PLACE_PC,
   PLACE_RESUME,
@@ -18,6 +21,9 @@ import { numberOf, slotOf } from './bridges.ts';
 import type { Inside } from './inside.ts';
 
 const at = (exit: number): number => (PLACES + (exit & ((1 << PLACE_BITS) - 1)) * PLACE_ENTRY) >>> 2;
+
+/** What an exit is that may be passed. */
+export type Passed = typeof DECIDED_STOP | typeof DECIDED_CALL;
 
 export class ExitPlaces {
   readonly #i32: Int32Array;
@@ -45,15 +51,25 @@ export class ExitPlaces {
     const word = place < 0 ? this.#put(exit, undone, -1, 0) : this.#put(exit, undone, slotOf(place), numberOf(place));
     this.#setAddress(word + (PLACE_PC >>> 2), pc);
     this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
-    const decided = this.#inside()?.decide(epc);
-    this.#i32[word + (PLACE_DECISION >>> 2)] = decided?.decision ?? DECIDED_NOTHING;
-    this.#setAddress(word + (PLACE_RESUME >>> 2), decided?.resume ?? 0);
+    this.#decide(word, epc, false, PLACE_DECISION, PLACE_RESUME);
+    this.#decide(word, epc, true, PLACE_HALF, PLACE_HALF_RESUME);
   }
 
-  /** The same of a breakpoint before an entry: a slot, and a number. */
-  addStop(exit: number, undone: number, slot: number, number: number): void {
+  #decide(word: number, pc: number, half: boolean, decisionAt: number, resumeAt: number): void {
+    const decided = this.#inside()?.decide(pc, half);
+    this.#i32[word + (decisionAt >>> 2)] = decided?.decision ?? DECIDED_NOTHING;
+    this.#setAddress(word + (resumeAt >>> 2), decided?.resume ?? 0);
+  }
+
+  /** The same of a breakpoint, or of a system call, behind which an entry, or an exact bridge, leads on: its slot, and a number. */
+  addPassed(exit: number, decision: Passed, undone: number, slot: number, number: number): void {
     const word = this.#put(exit, undone, slot, number);
-    this.#i32[word + (PLACE_DECISION >>> 2)] = DECIDED_STOP;
+    this.#i32[word + (PLACE_DECISION >>> 2)] = decision;
+  }
+
+  /** Whether it is known. */
+  has(exit: number): boolean {
+    return this.#i32[at(exit)] === exit;
   }
 
   #put(exit: number, undone: number, slot: number, number: number): number {

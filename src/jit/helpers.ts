@@ -15,7 +15,7 @@ export const HELPERS = [
   'tell',
   'visited',
   'more',
-  'stopped',
+  'passes',
   'moves',
   'left',
 ] as const;
@@ -37,7 +37,7 @@ export const HELPER: Readonly<Record<Helper, number>> = {
   tell: 10,
   visited: 11,
   more: 12,
-  stopped: 13,
+  passes: 13,
   moves: 14,
   left: 15,
 };

@@ -4,6 +4,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
 import type { HostHelper } from './helpers.ts';
 import type { HostImage, MachineCode, NativeCode } from './image.ts';
+import type { Inside } from './inside.ts';
 import { driverModule, supportModule } from './making.ts';
 
 export interface HostSide {
@@ -22,11 +23,15 @@ export interface KeptHost {
   readonly image: HostImage | undefined;
 }
 
-/** @param own what the host does itself for compiled code (`runtime.ts`), by what modules import of memory and table */
+/**
+ * @param own what the host does itself for compiled code (`runtime.ts`)
+ * @param inside what compiled code does itself of that
+ */
 export function hostSide(
   { isa, memory }: Pick<CompilerParts, 'isa' | 'memory'>,
   memoryPages: number,
-  own: (environment: WebAssembly.ModuleImports) => Readonly<Record<HostHelper, unknown>>,
+  own: Readonly<Record<HostHelper, unknown>>,
+  inside: Inside | undefined,
   { native, image }: KeptHost,
 ): HostSide {
   const table = new WebAssembly.Table({ element: 'anyfunc', initial: 256 });
@@ -34,18 +39,20 @@ export function hostSide(
   let restored = image !== undefined;
   const instance = (
     kept: MachineCode | undefined,
-    make: typeof supportModule,
+    make: () => Uint8Array<ArrayBuffer>,
     h: WebAssembly.ModuleImports | WebAssembly.Exports,
   ): WebAssembly.Instance => {
     const module = kept === undefined ? undefined : native?.restore(kept);
     if (module === undefined) restored = false;
-    return new WebAssembly.Instance(module ?? new WebAssembly.Module(make(isa, memoryPages)), {
+    return new WebAssembly.Instance(module ?? new WebAssembly.Module(make()), {
       e,
       h,
     } as WebAssembly.Imports);
   };
-  const support = instance(image?.support, supportModule, own(e) as WebAssembly.ModuleImports);
-  const driver = instance(image?.driver, driverModule, support.exports);
+  const imports = own as WebAssembly.ModuleImports;
+  const instead = inside && instance(image?.inside, () => inside.module(memoryPages), imports).exports;
+  const support = instance(image?.support, () => supportModule(isa, memoryPages), { ...imports, ...instead });
+  const driver = instance(image?.driver, () => driverModule(isa, memoryPages), support.exports);
   return {
     table,
     imports: { e, h: support.exports },
@@ -56,8 +63,14 @@ export function hostSide(
 }
 
 /** What is kept of it; undefined where the host's machine code cannot be had. */
-export function hostImage(isa: Isa, memoryPages: number, native: NativeCode | undefined): HostImage | undefined {
+export function hostImage(
+  isa: Isa,
+  memoryPages: number,
+  inside: Inside | undefined,
+  native: NativeCode | undefined,
+): HostImage | undefined {
   const support = native?.of(supportModule(isa, memoryPages));
   const driver = native?.of(driverModule(isa, memoryPages));
-  return support === undefined || driver === undefined ? undefined : { support, driver };
+  if (support === undefined || driver === undefined) return undefined;
+  return { support, driver, inside: inside && native?.of(inside.module(memoryPages)) };
 }

@@ -47,6 +47,8 @@ export interface NativeCode {
 export interface HostImage {
   readonly support: MachineCode;
   readonly driver: MachineCode;
+  /** Of runs that something interrupts (`Inside`). */
+  readonly inside: MachineCode | undefined;
 }
 
 export interface CodeImage extends EntryImage, BridgeImage, FunctionImage {

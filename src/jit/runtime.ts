@@ -17,7 +17,7 @@ export interface MissCounts {
  * The functions to import. `load` leaves its value in SCRATCH, `store` takes it from there; both give 1 where the evaluator has to
  * execute the instruction: it faults, or it changes code. `settle` computes flags that were put off (`flags` those that compiled code does
  * not), `tell` tells the observer, `visited` the policy of a unit that is short. `more` says for how many instructions to go on from PC in the
- * state block, where the budget has ended: 0 for none; `stopped` whether to go on at a breakpoint, which only `Inside` does.
+ * state block, where the budget has ended: 0 for none; `passes` whether to go on at another exit, which only `Inside` does.
  */
 export function helpers(
   variant: Variant,
@@ -109,6 +109,6 @@ export function helpers(
     tell,
     visited,
     more,
-    stopped: () => 0,
+    passes: () => 0,
   };
 }

@@ -45,7 +45,7 @@ const HELPER_TYPES: Readonly<Record<Exclude<Helper, 'left'>, FunctionType>> = {
   tell: { parameters: [I32], results: [] },
   visited: { parameters: [I32], results: [] },
   more: { parameters: [I32], results: [I32] },
-  stopped: { parameters: [I32], results: [I32] },
+  passes: { parameters: [I32, I32], results: [I32] },
   moves: { parameters: [I64, I64, I32, I32], results: [I32] },
 };
 

@@ -33,6 +33,11 @@ export class Clock implements Part<number> {
     return Math.floor(this.#instructions() * this.nsPerInstruction) + this.#skipped;
   }
 
+  /** Nanoseconds since boot when no instruction had been executed, by what has been skipped since. */
+  get atStart(): number {
+    return this.#skipped;
+  }
+
   /** Nanoseconds since 1970 (CLOCK_REALTIME). */
   wall(): bigint {
     return this.epoch + BigInt(this.now());

@@ -1,5 +1,6 @@
 // A program under the kernel: load it, run it, and say how it ended. The one event loop is here.
 
+import { CALL_CLOCK, CALL_UNTIL, CALLS_TAKEN } from '../engine/layout.ts';
 import type { Along, Machine, Stop } from '../engine/machine.ts';
 import { GuestFault, OutOfMemory } from '../engine/memory.ts';
 import type { ArgumentBits } from './abi/convert.ts';
@@ -137,7 +138,10 @@ export class Process {
   }
 
   get stats(): CallStats {
-    return { calls: counted(this.#calls), unknown: counted(this.#unknown) };
+    const calls = new Map(counted(this.#calls));
+    const taken = this.machine.memory.f64[CALLS_TAKEN >>> 3]!;
+    if (taken > 0) calls.set('clock_gettime', (calls.get('clock_gettime') ?? 0) + taken);
+    return { calls, unknown: counted(this.#unknown) };
   }
 
   /** Remembers the whole process. */
@@ -226,9 +230,18 @@ export class Process {
       const along = this.#along;
       along.every = quiet && interrupts.length === 1 ? (interrupts[0]?.every?.() ?? 0) : 0;
       along.until = along.every > 0 ? this.#undisturbedUntil : 0;
+      this.#letCall(Math.min(due, turn));
       const stopped = this.#execute(task, Math.max(next - now, 1), Math.max(next - turn, 0), options.onBreakpoint);
       if (stopped !== undefined) return stopped;
     }
+  }
+
+  /** Lets compiled code make the calls that it can make by itself (src/debug/inside), up to an instruction count. */
+  #letCall(until: number): void {
+    const { clock } = this.kernel;
+    const { f64, i64 } = this.machine.memory;
+    f64[CALL_UNTIL >>> 3] = this.strace === undefined && clock.nsPerInstruction === 1 ? until : 0;
+    i64[CALL_CLOCK >>> 3] = BigInt(clock.atStart);
   }
 
   /** Fires the sources that are due; whether there were any. */

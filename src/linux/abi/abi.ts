@@ -16,6 +16,15 @@ export interface Arguments {
   readonly raw: ArgumentBits;
 }
 
+/** Where a system call has its parts, by the names of registers. */
+export interface CallRegisters {
+  readonly number: string;
+  readonly arguments: readonly string[];
+  readonly result: string;
+  /** Is 0 where it has not failed; undefined where the result says that. */
+  readonly failed: string | undefined;
+}
+
 export interface Abi {
   readonly name: AbiName;
   /** Index into `Row.numbers`. */
@@ -33,6 +42,7 @@ export interface Abi {
   /** Code that calls rt_sigreturn, which the loader maps (the vDSO's on real kernels); undefined where handlers bring their own. */
   readonly trampoline: Uint8Array | undefined;
   errno(name: ErrnoName): number;
+  readonly callRegisters: CallRegisters;
   /** The number in the call register. */
   callNumber(machine: Machine): number;
   /** Reads the arguments of a call; on o32 those after the fourth from the stack. @throws GuestFault */

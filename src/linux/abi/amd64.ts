@@ -179,6 +179,12 @@ export const AMD64_ABI: Abi = {
   frames: FRAMES,
   trampoline: undefined,
   errno: (name) => ERRNO[name][0],
+  callRegisters: {
+    number: GPR[RAX]!.name,
+    arguments: ARGUMENTS.map((i) => GPR[i]!.name),
+    result: GPR[RAX]!.name,
+    failed: undefined,
+  },
   callNumber: ({ state }) => state.getLow(GPR[RAX]!) | 0,
   arguments({ state }, types) {
     const raw = new ArgumentBits();

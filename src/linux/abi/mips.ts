@@ -193,6 +193,12 @@ export function mipsAbi(variant: Variant): Abi {
     frames: framesOf(word, r, variant.bigEndian),
     trampoline: trampolineOf(word === 4 ? 4193 : 5211, variant.bigEndian),
     errno: (name) => ERRNO[name][1],
+    callRegisters: {
+      number: r.gpr[V0]!.name,
+      arguments: [A0, A0 + 1, A0 + 2, A3].map((i) => r.gpr[i]!.name),
+      result: r.gpr[V0]!.name,
+      failed: r.gpr[A3]!.name,
+    },
     callNumber: ({ state }) => state.getLow(r.gpr[V0]!) | 0,
     arguments(machine, types) {
       const raw = new ArgumentBits();

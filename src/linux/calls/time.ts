@@ -6,14 +6,15 @@ import type { Kernel } from '../kernel.ts';
 import { readTimespec, readTimeval, type TimeForm, timespecSize, writeTimespec, writeTimeval } from '../time.ts';
 import type { TimerClock } from '../timers.ts';
 
-const CLOCK_REALTIME = 0;
+export const CLOCK_REALTIME = 0;
+export const CLOCK_MONOTONIC = 1;
 const CLOCK_PROCESS_CPUTIME_ID = 2;
 const CLOCK_THREAD_CPUTIME_ID = 3;
 const CLOCK_REALTIME_COARSE = 5;
 const CLOCK_REALTIME_ALARM = 8;
 const CLOCK_TAI = 11;
 /** MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME, BOOTTIME_ALARM: the guest never sleeps, so they agree. */
-const SINCE_BOOT: ReadonlySet<number> = new Set([1, 4, 6, 7, 9]);
+const SINCE_BOOT: ReadonlySet<number> = new Set([CLOCK_MONOTONIC, 4, 6, 7, 9]);
 const WALL: ReadonlySet<number> = new Set([CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM, CLOCK_TAI]);
 const TIMER_ABSTIME = 1;
 
