@@ -1,11 +1,13 @@
 // Loads and stores: the TLB in line, or what a group of accesses has found in it, and everything else out of line.
 
-import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
+import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import type { Uop } from '../uop/ops.ts';
+import { finderOf, hasFunction, storerOf } from './access-functions.ts';
 import { extentOf, type Group, type Member, pointerTo, WORD } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import type { Surroundings } from './lower.ts';
 import { packAccess } from './packed-access.ts';
+import { emitTlbEntry } from './tlb.ts';
 import { type Code, I32, I64, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
@@ -26,50 +28,6 @@ const STORE: Readonly<Record<number, readonly [Opcode, Opcode]>> = {
   4: [OP.i32_store, OP.i64_store32],
   8: [OP.i64_store, OP.i64_store],
 };
-
-/** From an address, as i32, to the offset of its entry in the TLB. */
-export function emitTlbEntry(code: Code): void {
-  code.i32(Math.log2(PAGE_SIZE / TLB_ENTRY));
-  code.op(OP.i32_shr_u);
-  code.i32((TLB_ENTRIES - 1) * TLB_ENTRY);
-  code.op(OP.i32_and);
-}
-
-/** Pushes how many bytes there are from an address, which `low` pushes as i32, to the end of its page. */
-export function emitLeftInPage(code: Code, low: () => void): void {
-  code.i32(PAGE_SIZE);
-  low();
-  code.i32(PAGE_SIZE - 1);
-  code.op(OP.i32_and);
-  code.op(OP.i32_sub);
-}
-
-/**
- * Sets a local to the host's address of the guest's in another one, and leaves on the stack whether the TLB has its page.
- * @param tag of its read or its write half
- */
-export function emitTlbFind(code: Code, wide: boolean, address: number, tag: number, host: number): void {
-  const entry = code.borrow(I32);
-  const low = (): void => {
-    code.get(address);
-    if (wide) code.op(OP.i32_wrap_i64);
-  };
-  low();
-  low();
-  emitTlbEntry(code);
-  code.tee(entry);
-  code.memory(OP.i32_load, TLB + TLB_ADDEND);
-  code.op(OP.i32_add);
-  code.set(host);
-  code.get(entry);
-  code.memory(wide ? OP.i64_load : OP.i32_load, TLB + tag);
-  code.get(address);
-  if (wide) code.i64(BigInt(-PAGE_SIZE));
-  else code.i32(-PAGE_SIZE);
-  code.op(wide ? OP.i64_and : OP.i32_and);
-  code.op(wide ? OP.i64_eq : OP.i32_eq);
-  code.release(I32, entry);
-}
 
 export class AccessLowering {
   readonly #s: Surroundings;
@@ -100,7 +58,10 @@ export class AccessLowering {
     const code = this.#code;
     const type = valueType(uop.type);
     if (!this.#s.fast) {
-      this.#outOfLine(uop, type, (address) => this.#missedLoad(uop, address));
+      this.#outOfLine(uop, type, (address) => {
+        if (hasFunction(uop, this.#s.variant)) this.#findLoad(uop, address, finderOf(uop.bytes));
+        else this.#missedLoad(uop, address);
+      });
       return;
     }
     if (member !== undefined && this.#grouped(member)) {
@@ -133,7 +94,10 @@ export class AccessLowering {
   store(uop: Store, member: Member | undefined, value: number): void {
     const code = this.#code;
     if (!this.#s.fast) {
-      this.#outOfLine(uop, VOID, (address) => this.#missedStore(uop, address, value));
+      this.#outOfLine(uop, VOID, (address) => {
+        if (hasFunction(uop, this.#s.variant)) this.#callStore(uop, address, value);
+        else this.#missedStore(uop, address, value);
+      });
       return;
     }
     if (member !== undefined && this.#grouped(member)) {
@@ -343,9 +307,33 @@ export class AccessLowering {
   }
 
   #missedLoad(uop: Load, address: number): void {
-    this.#miss(uop, 'load', address);
-    this.#code.i32(0);
-    this.#read(uop, SCRATCH);
+    this.#findLoad(uop, address, HELPER.load);
+  }
+
+  /** Calls what finds the value of a load in the host's memory, and reads it there. */
+  #findLoad(uop: Load, address: number, function_: number): void {
+    const code = this.#code;
+    const host = code.borrow(I32);
+    code.get(address);
+    code.i32(packAccess(uop, this.#s.exit()));
+    code.call(function_);
+    code.tee(host);
+    code.op(OP.i32_eqz);
+    this.#s.leaveIfLeft();
+    code.get(host);
+    this.#read(uop, 0);
+    code.release(I32, host);
+  }
+
+  /** Calls what stores, of the module's own. */
+  #callStore(uop: Store, address: number, value: number): void {
+    const code = this.#code;
+    code.get(address);
+    code.get(value);
+    if (uop.type === 'i32') code.op(OP.i64_extend_i32_u);
+    code.i32(packAccess(uop, this.#s.exit()));
+    code.call(storerOf(uop.bytes));
+    this.#s.leaveIfLeft();
   }
 
   #missedStore(uop: Store, address: number, value: number): void {
@@ -353,17 +341,11 @@ export class AccessLowering {
     code.i32(0);
     code.get(value);
     this.#write(uop, SCRATCH);
-    this.#miss(uop, 'store', address);
-    this.#forget();
-  }
-
-  /** Calls the out-of-line path; leaves where it says so. */
-  #miss(access: Load | Store, helper: 'load' | 'store', address: number): void {
-    const code = this.#code;
     code.get(address);
-    code.i32(packAccess(access, this.#s.exit()));
-    code.call(HELPER[helper]);
+    code.i32(packAccess(uop, this.#s.exit()));
+    code.call(HELPER.store);
     this.#s.leaveIfLeft();
+    this.#forget();
   }
 
   #read(access: Load, offset: number): void {

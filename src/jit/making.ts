@@ -4,6 +4,7 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { RegisterFile } from '../../isa/dsl/registers.ts';
 import type { FlagsPutOff } from '../engine/flags.ts';
+import { accessFunctions } from './access-functions.ts';
 import { HELPERS } from './helpers.ts';
 import type { MadeUnit } from './modules.ts';
 import type { Plan } from './plan.ts';
@@ -34,12 +35,16 @@ export const bodyOf = (
 ): Body => new Unit(isa, usages, plan, links, watch, how).emit();
 
 /** The module of some units. */
-export const moduleOf = (isa: Isa, memoryPages: number, units: readonly MadeUnit[]): Uint8Array<ArrayBuffer> =>
-  assemble({
-    types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h))],
+export function moduleOf(isa: Isa, memoryPages: number, units: readonly MadeUnit[]): Uint8Array<ArrayBuffer> {
+  const accesses = accessFunctions(isa);
+  const firstType = 1 + HELPERS.length;
+  return assemble({
+    types: [unitType(isa), ...HELPERS.map((h) => helperType(isa, h)), ...accesses.map(({ type }) => type)],
     functions: HELPERS.map((name, i) => ({ module: 'h', name, type: i + 1 })),
     memoryPages,
+    before: accesses.map(({ body }, i) => ({ type: firstType + i, body })),
     bodies: units.map(({ body }) => ({ type: UNIT_TYPE, body })),
     slots: units.map(({ slot }) => slot),
     starts: new Map(units.flatMap(({ start }, i) => (start === undefined ? [] : [[start, i]]))),
   });
+}

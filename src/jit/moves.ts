@@ -7,8 +7,8 @@ import type { RepeatedMove } from '../../isa/dsl/isa.ts';
 import { PAGE_SIZE, TLB_READ, TLB_WRITE, WINDOW } from '../engine/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { RegisterAccess } from './lower.ts';
-import { emitLeftInPage, emitTlbFind } from './lower-access.ts';
 import { MOST_AHEAD } from './plan.ts';
+import { emitLeftInPage, emitTlbFind } from './tlb.ts';
 import { type Code, I32, OP, VOID } from './wasm.ts';
 
 /** For fewer turns it is not worth asking. */

@@ -20,9 +20,9 @@ import {
 } from '../engine/layout.ts';
 import { emitLeft } from './emit-left.ts';
 import { HELPER, HELPERS, type Helper, type HostHelper, WITHOUT_HOST } from './helpers.ts';
-import { emitLeftInPage, emitTlbEntry, emitTlbFind } from './lower-access.ts';
 import { emitMoves } from './moves.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
+import { emitLeftInPage, emitTlbEntry, emitTlbFind } from './tlb.ts';
 import { unitType } from './transfers.ts';
 import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
 
@@ -56,8 +56,20 @@ export function helperType(isa: Isa, helper: Helper): FunctionType {
   return { parameters: [isa.variant.width === 64 ? I64 : I32, I32], results: [I32] };
 }
 
-/** Of an access whose TLB entry is there: between SCRATCH and the host's address, which is in a local. Returns from the function. */
-function emitAccess(code: Code, name: 'load' | 'store', isa: Isa, host: number, bytes: number): void {
+/** Of a load whose TLB entry is there: returns the host's address of the value. */
+function emitFound(code: Code, isa: Isa, host: number, bytes: number): void {
+  code.get(host);
+  if (isa.variant.bigEndian) {
+    code.i32(8);
+    code.get(bytes);
+    code.op(OP.i32_sub);
+    code.op(OP.i32_xor);
+  }
+  code.op(OP.return);
+}
+
+/** Of a store whose TLB entry is there: from SCRATCH to the host's address, which is in a local. Returns from the function. */
+function emitStore(code: Code, isa: Isa, host: number, bytes: number): void {
   /** By bytes: opcodes of a load and a store of so many. */
   const plain = [
     [8, OP.i64_load, OP.i64_store],
@@ -69,9 +81,8 @@ function emitAccess(code: Code, name: 'load' | 'store', isa: Isa, host: number, 
     code.i32(0);
     code.op(OP.return);
   };
-  const scratch = (): void => code.i32(SCRATCH);
-  const guest = (): void => code.get(host);
-  const [from, to] = name === 'load' ? [guest, scratch] : [scratch, guest];
+  const from = (): void => code.i32(SCRATCH);
+  const to = (): void => code.get(host);
   const when = (size: number, emit: () => void): void => {
     code.get(bytes);
     code.i32(size);
@@ -211,7 +222,8 @@ function emitTlbHit(code: Code, name: 'load' | 'store', isa: Isa): void {
     code.memory(OP.i32_load, table + TLB_ADDEND);
     code.op(OP.i32_add);
     code.set(host);
-    emitAccess(code, name, isa, host, bytes);
+    if (name === 'load') emitFound(code, isa, host, bytes);
+    else emitStore(code, isa, host, bytes);
     code.end();
   };
   lookIn(TLB, emitFirstEntry);
@@ -269,24 +281,24 @@ function emitCrossing(code: Code, name: 'load' | 'store', isa: Isa, bytes: numbe
     }
     code.memoryCopy();
   }
-  code.i32(0);
+  code.i32(name === 'load' ? SCRATCH : 0);
   code.op(OP.return);
   code.end();
   code.end();
 }
 
 /** Behind an access of the host's: where the evaluator is to execute the instruction, takes the exit. */
-function emitExit(code: Code): void {
+function emitExit(code: Code, name: 'load' | 'store'): void {
   code.if();
   code.i32(0);
   code.get(PACKED);
   code.i32(PACKED_EXIT_BIT);
   code.op(OP.i32_shr_u);
   code.memory(OP.i32_store, LEFT_FLAG);
-  code.i32(1);
+  code.i32(name === 'load' ? 0 : 1);
   code.op(OP.return);
   code.end();
-  code.i32(0);
+  code.i32(name === 'load' ? SCRATCH : 0);
 }
 
 /** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
@@ -333,7 +345,7 @@ export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBu
       code.end();
       code.end();
     } else code.call(i);
-    if (name === 'load' || name === 'store') emitExit(code);
+    if (name === 'load' || name === 'store') emitExit(code, name);
     return { type, body: code.body(), name };
   });
   return assemble({

@@ -581,6 +581,8 @@ export interface ModuleParts {
   readonly functions: readonly FunctionImport[];
   /** Names of the imported memory (in 64 KiB pages, minimum and maximum) and table. */
   readonly memoryPages: number;
+  /** Functions of the module's own, before those of `bodies`. */
+  readonly before?: readonly { readonly type: number; readonly body: Body }[];
   /** Those that have a name are exported. V8 compiles a wrapper for each exported type, in each module. */
   readonly bodies: readonly { readonly type: number; readonly body: Body; readonly name?: string }[];
   /** Where the functions of `bodies` are put into the table, one by one. */
@@ -605,10 +607,13 @@ const REST_BYTES = 8192;
 
 /** A module that imports memory `e.m`, table `e.t` and functions. */
 export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
-  const { bodies, slots } = parts;
-  const bodyBytes = bodies.reduce((sum, { body }) => sum + body.bytes.length, 0);
+  const { bodies, slots, before = [] } = parts;
+  /** Of the first of `bodies`. */
+  const firstIndex = parts.functions.length + before.length;
+  const all: ModuleParts['bodies'] = [...before, ...bodies];
+  const bodyBytes = all.reduce((sum, { body }) => sum + body.bytes.length, 0);
   // Copies of what may be megabytes would be as large again each.
-  const out = new Bytes(bodies.reduce((sum, { body }) => sum + body.hints.length, bodyBytes + REST_BYTES));
+  const out = new Bytes(all.reduce((sum, { body }) => sum + body.hints.length, bodyBytes + REST_BYTES));
   out.append(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
   const section = (id: number, write: (s: Bytes) => void): void => {
     const s = new Bytes();
@@ -650,8 +655,8 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     s.unsigned(0);
   });
   section(3, (s) => {
-    s.unsigned(bodies.length);
-    for (const body of bodies) s.unsigned(body.type);
+    s.unsigned(all.length);
+    for (const body of all) s.unsigned(body.type);
   });
   section(7, (s) => {
     s.unsigned(bodies.filter((body) => body.name !== undefined).length);
@@ -659,7 +664,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       if (body.name === undefined) continue;
       s.name(body.name);
       s.u8(0);
-      s.unsigned(parts.functions.length + i);
+      s.unsigned(firstIndex + i);
     }
   });
   if (slots !== undefined) {
@@ -672,14 +677,14 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
         s.signed(slots[from]!);
         s.u8(0x0b);
         s.unsigned(count);
-        for (let i = 0; i < count; i++) s.unsigned(parts.functions.length + from + i);
+        for (let i = 0; i < count; i++) s.unsigned(firstIndex + from + i);
       }
     });
   }
   // https://github.com/WebAssembly/branch-hinting: what is unlikely is put out of the way, and costs the rest no registers.
   section(0, (s) => {
     s.name('metadata.code.branch_hint');
-    const hinted = [...bodies.entries()].filter(([, { body }]) => body.hintCount > 0);
+    const hinted = [...all.entries()].filter(([, { body }]) => body.hintCount > 0);
     s.unsigned(hinted.length);
     for (const [i, { body }] of hinted) {
       s.unsigned(parts.functions.length + i);
@@ -688,16 +693,16 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     }
   });
   const count = new Bytes(HOLE_BYTES);
-  count.unsigned(bodies.length);
+  count.unsigned(all.length);
   out.u8(10);
   out.unsigned(count.length + bodyBytes);
   out.append(count.view());
-  for (const { body } of bodies) {
+  for (const { body } of all) {
     const begin = out.length;
     out.append(body.bytes);
     for (const { offset, what, start } of body.holes) {
       const unit = parts.starts?.get(start);
-      if (what === 'function') out.fill(begin + offset, parts.functions.length + (unit ?? 0));
+      if (what === 'function') out.fill(begin + offset, firstIndex + (unit ?? 0));
       else out.fill(begin + offset, unit === undefined ? NO_SLOT : slots![unit]!);
     }
   }
