@@ -228,9 +228,10 @@ class JitCompiler implements Compiler {
   }
 
   /** Compiled code is at the end of its budget: for how many instructions it may go on, the next stretch having begun. */
-  readonly #more = (): number => {
+  readonly #more = (place: number): number => {
     const { i32 } = this.#parts.memory;
     this.#catchUp();
+    if (place > 0) this.#compiled.exitPlaces.decide(place);
     i32[REMAINING_WORD] = this.#remaining - this.#slice;
     if (i32[REMAINING_WORD]! > 0 || this.#parts.nextStretch() === 0) return 0;
     this.#renewed = true;

@@ -51,14 +51,31 @@ export class ExitPlaces {
     const word = place < 0 ? this.#put(exit, undone, -1, 0) : this.#put(exit, undone, slotOf(place), numberOf(place));
     this.#setAddress(word + (PLACE_PC >>> 2), pc);
     this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
-    this.#decide(word, epc, false, PLACE_DECISION, PLACE_RESUME);
-    this.#decide(word, epc, true, PLACE_HALF, PLACE_HALF_RESUME);
+    this.#i32[word + (PLACE_DECISION >>> 2)] = DECIDED_NOTHING;
+    this.#i32[word + (PLACE_HALF >>> 2)] = DECIDED_NOTHING;
   }
 
-  #decide(word: number, pc: number, half: boolean, decisionAt: number, resumeAt: number): void {
-    const decided = this.#inside()?.decide(pc, half);
-    this.#i32[word + (decisionAt >>> 2)] = decided?.decision ?? DECIDED_NOTHING;
-    this.#setAddress(word + (resumeAt >>> 2), decided?.resume ?? 0);
+  /**
+   * Has the next interrupt at a place taken within compiled code: most places see no second one, and deciding takes longer than an interrupt.
+   * What is decided where a call is half executed comes last.
+   * @param place its offset from PLACES
+   */
+  decide(place: number): void {
+    const word = (PLACES + place) >>> 2;
+    const plain = this.#i32[word + (PLACE_DECISION >>> 2)]!;
+    if (plain === DECIDED_NOTHING) this.#decide(word, false, PLACE_DECISION, PLACE_RESUME);
+    else if (plain > 0 && this.#i32[word + (PLACE_HALF >>> 2)] === DECIDED_NOTHING)
+      this.#decide(word, true, PLACE_HALF, PLACE_HALF_RESUME);
+  }
+
+  #decide(word: number, half: boolean, decisionAt: number, resumeAt: number): void {
+    const inside = this.#inside();
+    if (inside === undefined) return;
+    const returns = word + (PLACE_RETURN >>> 2);
+    const pc = this.#i32[returns + 1]! * 2 ** 32 + (this.#i32[returns]! >>> 0);
+    const { decision, resume } = inside.decide(pc, half);
+    this.#i32[word + (decisionAt >>> 2)] = decision;
+    this.#setAddress(word + (resumeAt >>> 2), resume);
   }
 
   /** The same of a breakpoint, or of a system call, behind which an entry, or an exact bridge, leads on: its slot, and a number. */
