@@ -61,6 +61,7 @@ export class CompilerWatch {
           this.#times.enter(before);
           return called;
         },
+        interruptedAt: (pc) => compiler.interruptedAt(pc),
         met: (block) => compiler.met(block),
         arrived: (pc, block) => compiler.arrived(pc, block),
         invalidate: (page) => compiler.invalidate(page),

@@ -55,6 +55,8 @@ export interface Compiler {
    * where nothing is returned.
    */
   run(window: number): Left | undefined;
+  /** A thread stands at `pc` where a run's budget has ended: whatever happens now, it will go on there. */
+  interruptedAt(pc: number): void;
   /** A block of code is there, whose heat is to say what of it is compiled. */
   met(block: CodeBlock): void;
   /** The evaluator has arrived at `pc` by a branch, for the time that `block.heat` says; whether compiled code is there now. */

@@ -134,6 +134,7 @@ export class Machine implements Watched {
   /** Begins the next stretch of the run: how many instructions it has; 0 when the run is over. The last one is executed. */
   #nextStretch(): number {
     if (this.#ahead <= 0) {
+      if (this.#along !== undefined) this.#compiler?.interruptedAt(this.state.epc);
       this.#ahead = this.#along?.more?.() ?? 0;
       this.#runWindow = 0;
       if (this.#ahead <= 0) {

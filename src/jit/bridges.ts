@@ -32,6 +32,8 @@ export class Bridges {
   /** Where there is none yet, and the evaluator took over instead: how often because the budget was too small, and how often otherwise. */
   readonly #exhausted = new Map<number, number>();
   readonly #wanted = new Map<number, number>();
+  /** Where threads were interrupted: what comes back there belongs to no loop that it would do good to enter. */
+  readonly #interrupted = new Set<number>();
   /** Which of them were wanted so often. */
   #pressing: number[] = [];
   readonly #threshold: number;
@@ -64,6 +66,15 @@ export class Bridges {
     const times = (wanted.get(pc) ?? 0) + 1;
     if (times > 1 || wanted.size < MOST_WANTED) wanted.set(pc, times);
     if (times === (exhausted ? this.#exactThreshold : this.#threshold)) this.#pressing.push(pc);
+  }
+
+  /** A thread was interrupted and will come back to `pc`. */
+  interruptedAt(pc: number): void {
+    if (this.#interrupted.size < MOST_WANTED) this.#interrupted.add(pc);
+  }
+
+  wasInterrupted(pc: number): boolean {
+    return this.#interrupted.has(pc);
   }
 
   /** How many are pressing. */
@@ -142,6 +153,7 @@ export class Bridges {
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();
+    this.#interrupted.clear();
     this.#pressing = [];
   }
 }

@@ -110,7 +110,7 @@ class JitCompiler implements Compiler {
       const place = at < 0 ? compiled.bridge(pc) : -1;
       if (place >= 0) bridges.link(pc, place);
       if (at < 0 && place < 0) {
-        bridges.want(pc, exhausted);
+        bridges.want(pc, exhausted || bridges.wasInterrupted(pc));
         return undefined;
       }
       const slot = at < 0 ? slotOf(place) : i32[at]!;
@@ -334,6 +334,10 @@ class JitCompiler implements Compiler {
     store.native?.makeRoom();
   }
 
+  interruptedAt(pc: number): void {
+    this.#compiled.bridges.interruptedAt(pc);
+  }
+
   takeTold(): boolean {
     const told = this.#told;
     this.#told = false;
@@ -347,8 +351,8 @@ class JitCompiler implements Compiler {
   #arriveFromCompiled(pc: number): void {
     if (pc % this.#parts.isa.quantum !== 0) return;
     try {
-      // Where the guest's runtime was preempted it comes back to: an entry at the end of a loop would cost the loop more than this branch.
-      if (this.#parts.code.isSwitchPoint(pc)) return;
+      // Where a thread was interrupted, or the guest's runtime preempted it, it comes back to: an entry there would cost a loop more than this.
+      if (this.#parts.code.isSwitchPoint(pc) || this.#compiled.bridges.wasInterrupted(pc)) return;
       if (this.arrived(pc, this.#parts.code.block(pc))) return;
       const { planner } = this.#compiled;
       const function_ = planner.function(planner.extentOf(pc).start);
