@@ -244,3 +244,42 @@ test.each(GOARCHES)('%s: a function is not compiled again for the sake of what i
   stopEverywhere(machine, () => undefined);
   expect(stats().units).toBe(units);
 });
+
+/** Behind the loops: jmp rax; jr t9, and its slot. */
+const RETURNS = { amd64: [0xff, 0xe0], mips64le: words(0x03200008, 0x00000000) } as const;
+const RETURN_REGISTER = { amd64: 'RAX', mips64le: 'R25' } as const;
+
+test.each(GOARCHES)('%s: what comes back where it was interrupted does not make that an entry', (goarch) => {
+  const isa = isaFor(goarch);
+  let kept: CodeImage | undefined;
+  const store: CodeStore = {
+    load: () => undefined,
+    save: (_variant, image) => {
+      kept = image;
+    },
+  };
+  const loop = LOOPS[goarch];
+  const { machine } = bareMachine(isa, CODE, [...loop, ...RETURNS[goarch]], [], {
+    policy: { ...AT_ONCE, exactThreshold: 1e9, bridgeThreshold: 1e9, jumpThreshold: 2, visits: 1 << 20 },
+    extents: (pc) =>
+      pc < CODE + loop.length
+        ? { start: CODE, end: CODE + loop.length }
+        : { start: CODE + loop.length, end: CODE + loop.length + RETURNS[goarch].length },
+    store,
+  });
+  const register = machine.state.register(RETURN_REGISTER[goarch]);
+  const interrupted = new Set<number>();
+  for (let i = 0; i < 3; i++)
+    goOn(machine, () => {
+      // Whoever takes the interrupt sends the thread through other code, which returns.
+      const { epc } = machine.state;
+      if (epc >= CODE + loop.length) return exceptionReturn(machine);
+      interrupted.add(epc);
+      machine.state.setNumber(register, epc);
+      machine.state.jump(CODE + loop.length);
+    });
+  machine.keepCode();
+  expect(interrupted.size).toBeGreaterThan(4);
+  const inLoop = [...kept!.entryPcs].filter((pc) => pc < CODE + loop.length);
+  expect(inLoop.length).toBeLessThan(interrupted.size / 2 + 1);
+});
