@@ -58,7 +58,8 @@ export class RequestLog {
 
   /** Whether nothing else stops the machine. */
   get isAlone(): boolean {
-    return (this.#watching ? this.#others : this.#machine.breakpoints) === undefined;
+    const { breakpoints } = this.#machine;
+    return breakpoints === undefined || breakpoints === this.#alone;
   }
 
   /** Has the machine stop where requests are served if any are pending: compiled code may have made or served one. */

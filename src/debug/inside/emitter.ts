@@ -62,50 +62,72 @@ export class Emitter {
 
   // Expressions
 
-  i32 =
-    (value: number): Push =>
-    () =>
-      this.code.i32(value);
-  i64 =
-    (value: bigint): Push =>
-    () =>
-      this.code.i64(value);
-  f64 =
-    (value: number): Push =>
-    () =>
-      this.code.f64(value);
-  address =
-    (value: number): Push =>
-    () =>
-      this.wide ? this.code.i64(BigInt(value)) : this.code.i32(value | 0);
-  get =
-    (local: number): Push =>
-    () =>
-      this.code.get(local);
-  op =
-    (opcode: Opcode, ...operands: readonly Push[]): Push =>
-    () => {
+  i32(value: number): Push {
+    return () => this.code.i32(value);
+  }
+
+  i64(value: bigint): Push {
+    return () => this.code.i64(value);
+  }
+
+  f64(value: number): Push {
+    return () => this.code.f64(value);
+  }
+
+  address(value: number): Push {
+    return () => (this.wide ? this.code.i64(BigInt(value)) : this.code.i32(value | 0));
+  }
+
+  get(local: number): Push {
+    return () => this.code.get(local);
+  }
+
+  op(opcode: Opcode, ...operands: readonly Push[]): Push {
+    return () => {
       for (const push of operands) push();
       this.code.op(opcode);
     };
+  }
+
   /** An address, or a number of its width, and another number. */
-  add = (a: Push, value: number): Push => this.op(this.wide ? OP.i64_add : OP.i32_add, a, this.address(value));
-  both = (a: Push, b: Push): Push => this.op(OP.i32_and, a, b);
-  not = (a: Push): Push => this.op(OP.i32_eqz, a);
+  add(a: Push, value: number): Push {
+    return this.op(this.wide ? OP.i64_add : OP.i32_add, a, this.address(value));
+  }
+
+  both(a: Push, b: Push): Push {
+    return this.op(OP.i32_and, a, b);
+  }
+
+  not(a: Push): Push {
+    return this.op(OP.i32_eqz, a);
+  }
+
   /** Of addresses, or numbers of an address's width. */
-  equal = (a: Push, b: Push): Push => this.op(this.wide ? OP.i64_eq : OP.i32_eq, a, b);
-  isZero = (a: Push): Push => this.op(this.wide ? OP.i64_eqz : OP.i32_eqz, a);
-  low = (a: Push): Push => (this.wide ? this.op(OP.i32_wrap_i64, a) : a);
+  equal(a: Push, b: Push): Push {
+    return this.op(this.wide ? OP.i64_eq : OP.i32_eq, a, b);
+  }
+
+  isZero(a: Push): Push {
+    return this.op(this.wide ? OP.i64_eqz : OP.i32_eqz, a);
+  }
+
+  /** The low 32 bits of an address. */
+  low(a: Push): Push {
+    return this.wide ? this.op(OP.i32_wrap_i64, a) : a;
+  }
+
   /** An address as a number. */
-  number = (a: Push): Push => this.op(this.wide ? OP.f64_convert_i64_u : OP.f64_convert_i32_u, a);
-  /** From memory of ours: at a fixed offset of what a local has. */
-  load =
-    (opcode: Opcode, offset: number, base?: Push): Push =>
-    () => {
-      if (base === undefined) this.code.i32(0);
-      else base();
+  number(a: Push): Push {
+    return this.op(this.wide ? OP.f64_convert_i64_u : OP.f64_convert_i32_u, a);
+  }
+
+  /** From memory of ours: at a fixed offset, or so far from an address. */
+  load(opcode: Opcode, offset: number, base: Push = this.i32(0)): Push {
+    return () => {
+      base();
       this.code.memory(opcode, offset);
     };
+  }
 
   /** A value that is computed once: what pushes it again. */
   let(type: ValueType, value: Push): Push {
@@ -120,9 +142,8 @@ export class Emitter {
   }
 
   /** Into memory of ours. */
-  store(opcode: Opcode, offset: number, value: Push, base?: Push): void {
-    if (base === undefined) this.code.i32(0);
-    else base();
+  store(opcode: Opcode, offset: number, value: Push, base: Push = this.i32(0)): void {
+    base();
     value();
     this.code.memory(opcode, offset);
   }
@@ -134,16 +155,23 @@ export class Emitter {
 
   // The guest
 
-  register(name: string): Register {
+  /** Leaves where an address is no structure's: its fields might be in two pages. */
+  leaveUnlessStructure(address: Push): void {
+    this.leaveIf(this.op(OP.i32_and, this.low(address), this.i32(this.#arch.pointerSize - 1)));
+    this.leaveIf(this.isZero(address));
+  }
+
+  #register(name: string): Register {
     return this.#isa.registers.byName.get(name)!;
   }
 
   /** A register as wide as an address. */
-  getRegister = (name: string): Push =>
-    this.load(this.wide ? OP.i64_load : OP.i32_load, STATE + this.register(name).offset);
+  getRegister(name: string): Push {
+    return this.load(this.wide ? OP.i64_load : OP.i32_load, STATE + this.#register(name).offset);
+  }
 
   setRegister(name: string, value: Push): void {
-    this.store(this.wide ? OP.i64_store : OP.i32_store, STATE + this.register(name).offset, value);
+    this.store(this.wide ? OP.i64_store : OP.i32_store, STATE + this.#register(name).offset, value);
   }
 
   /** A local with the host's address of so many bytes of the guest's, at an offset from an address. */

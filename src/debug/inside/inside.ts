@@ -21,16 +21,14 @@ export function insideOf(handler: HostHandler, requests: RequestLog, kernel: Ker
   const { preemption, state } = handler;
   const { program, safePoints } = preemption;
   if (preemption.without.size > 0 || preemption.asyncpreemptoff || preemption.checksSecret) return undefined;
-  let isReady = false;
   return {
     breakpoint: requests.place,
     get isPossible() {
-      // Once the runtime has begun, it stays so.
-      isReady ||= program.asyncPreemptStackIsSet(preemption.memory);
-      return isReady && handler.listener === undefined && requests.isAlone;
+      return handler.listener === undefined && requests.isAlone && program.asyncPreemptStackIsSet(preemption.memory);
     },
     setStop(word) {
-      state.stop = word;
+      // Who else stops there is not to miss it.
+      state.stop = requests.isAlone ? word : 0;
     },
     decide(pc, half) {
       try {

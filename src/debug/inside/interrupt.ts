@@ -63,6 +63,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
     arch.gTlsOffset === undefined
       ? e.let(e.pointer, e.getRegister(arch.gRegister))
       : e.field(e.getRegister('FS_BASE'), arch.gTlsOffset, 'pointer');
+  e.leaveUnlessStructure(gp);
   const pcNumber = e.let(F64, e.number(pc));
   const spNumber = e.let(F64, e.number(sp));
   const gNumber = e.let(F64, e.number(gp));
@@ -107,7 +108,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   e.leaveUnless(e.op(OP.i32_gt_s, decision, e.i32(0)));
 
   const mp = e.field(gp, g.m, 'pointer');
-  e.leaveIf(e.isZero(mp));
+  e.leaveUnlessStructure(mp);
   const isRunning = e.op(OP.i32_eq, emitStatus(e, program, gp), e.i32(Grunning));
   /** Finds what acknowledging writes. */
   const acknowledgement = (): (() => void) => {
@@ -154,7 +155,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   e.leaveUnless(e.load(OP.i32_load, OFFSETS.stop));
   e.leaveIf(e.equal(e.field(mp, m.g0, 'pointer'), gp));
   const pp = e.field(mp, m.p, 'pointer');
-  e.leaveIf(e.isZero(pp));
+  e.leaveUnlessStructure(pp);
   const pending = e.let(I32, e.load(OP.i32_load, OFFSETS.pending));
   e.leaveIf(e.op(OP.i32_gt_s, pending, e.i32(1)));
   const wanted = e.let(I32, e.op(OP.i32_or, e.field(gp, g.preempt, 1), e.field(pp, p.preempt, 1)));
