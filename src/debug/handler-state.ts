@@ -18,32 +18,8 @@ export const KINDS: readonly SafePointKind[] = ['blocked', 'synchronous', 'async
 const MOST_PLACES = 4096;
 /** More goroutines are kept outside of the memory, and their interrupts handled there. */
 const PASTS = 128;
-const REFUSALS = 128;
 const STOPPED_PCS = 1024;
-
-/** Byte offsets. Numbers are f64 unless they say otherwise. */
-export const OFFSETS = {
-  /** i32: the pasts that were asked for last, mostly of a goroutine and of the g0 of its M; 0 for none. */
-  latest: HANDLER,
-  former: HANDLER + 4,
-  /** i32: the word of the breakpoint at which requests are served; 0 while it is not known. */
-  stop: HANDLER + 8,
-  /** i32: requests that are not served yet; which g the first one is of, and when it was made. */
-  pending: HANDLER + 12,
-  pendingG: HANDLER + 16,
-  pendingSince: HANDLER + 24,
-  delivered: HANDLER + 32,
-  injected: HANDLER + 40,
-  /** i32: refusals that compiled code has noted, and `Past.refusals` does not have yet. */
-  noted: HANDLER + 48,
-  /** One for each check. */
-  refused: HANDLER + 64,
-  /** Two for each kind of safe-point: requests served, and the instructions that took. */
-  served: HANDLER + 64 + 8 * 16,
-  pasts: HANDLER + 0x100,
-  notes: HANDLER + 0x100 + PASTS * 128,
-  stoppedPcs: HANDLER + 0x100 + PASTS * 128 + REFUSALS * 32,
-} as const;
+const MOST_CHECKS = 16;
 
 /** Of a past. */
 export const PAST_SIZE = 128;
@@ -64,7 +40,7 @@ export const PAST = {
 
 /** Of a refusal that was noted: whose (i32), and by whom (i32, index into REFUSERS); of which generation, and where. */
 export const NOTE_SIZE = 32;
-export const MOST_NOTES = REFUSALS;
+export const MOST_NOTES = 128;
 export const NOTE = { past: 0, by: 4, generation: 8, pc: 16, sp: 24 } as const;
 
 /** Of what is known of a PC at which goroutines stop running: the PC, and the kind (i32, index into KINDS). Direct-mapped. */
@@ -72,8 +48,35 @@ export const STOPPED_SIZE = 16;
 export const STOPPED_MASK = STOPPED_PCS - 1;
 export const STOPPED = { pc: 0, kind: 8 } as const;
 
+/** Of what is counted of a kind of safe-point. */
+export const SERVED_SIZE = 16;
+
+/** Byte offsets. Numbers are f64 unless they say otherwise. */
+export const OFFSETS = {
+  /** i32: the pasts that were asked for last, mostly of a goroutine and of the g0 of its M; 0 for none. */
+  latest: HANDLER,
+  former: HANDLER + 4,
+  /** i32: the word of the breakpoint at which requests are served; 0 while it is not known. */
+  stop: HANDLER + 8,
+  /** i32: requests that are not served yet; which g the first one is of, and when it was made. */
+  pending: HANDLER + 12,
+  pendingG: HANDLER + 16,
+  pendingSince: HANDLER + 24,
+  delivered: HANDLER + 32,
+  injected: HANDLER + 40,
+  /** i32: refusals that compiled code has noted, and `Past.refusals` does not have yet. */
+  noted: HANDLER + 48,
+  /** One for each check. */
+  refused: HANDLER + 64,
+  /** Two for each kind of safe-point: requests served, and the instructions that took. */
+  served: HANDLER + 64 + 8 * MOST_CHECKS,
+  pasts: HANDLER + 0x100,
+  notes: HANDLER + 0x100 + PASTS * PAST_SIZE,
+  stoppedPcs: HANDLER + 0x100 + PASTS * PAST_SIZE + MOST_NOTES * NOTE_SIZE,
+} as const;
+
 if (OFFSETS.stoppedPcs + STOPPED_PCS * STOPPED_SIZE > HANDLER + HANDLER_SIZE) throw new Error('HANDLER_SIZE');
-if (CHECKS.length > 16) throw new Error('more checks than there is room for');
+if (CHECKS.length > MOST_CHECKS) throw new Error('more checks than there is room for');
 
 /** Where there has been no interrupt yet: it is equal to no address and no time. */
 const NEVER = Number.NaN;
@@ -243,13 +246,13 @@ export class HandlerState {
 
   /** Requests that a kind of safe-point served, and after how many instructions in all. */
   served(kind: SafePointKind): { readonly served: number; readonly instructions: number } {
-    const at = (OFFSETS.served >>> 3) + 2 * KINDS.indexOf(kind);
+    const at = (OFFSETS.served + SERVED_SIZE * KINDS.indexOf(kind)) >>> 3;
     return { served: this.#f64[at]!, instructions: this.#f64[at + 1]! };
   }
 
   /** Counts a request that was served. */
   countServed(kind: SafePointKind, instructions: number): void {
-    const at = (OFFSETS.served >>> 3) + 2 * KINDS.indexOf(kind);
+    const at = (OFFSETS.served + SERVED_SIZE * KINDS.indexOf(kind)) >>> 3;
     this.#f64[at]!++;
     this.#f64[at + 1]! += instructions;
   }

@@ -301,7 +301,10 @@ function emitExit(code: Code, name: 'load' | 'store'): void {
   code.i32(name === 'load' ? SCRATCH : 0);
 }
 
-/** Exports each helper under its name. Host functions take no 64-bit address without making a bigint of it: it goes in halves. */
+/**
+ * Exports each helper under its name; `load` gives the host's address of the value, or 0 where an exit has been taken. Host functions take no
+ * 64-bit address without making a bigint of it: it goes in halves.
+ */
 export function supportModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuffer> {
   const n = HELPERS.length;
   const hosts = HELPERS.slice(0, n - WITHOUT_HOST.length) as readonly HostHelper[];

@@ -3,7 +3,7 @@
 import { STRETCH_END, TAKEN, TAKEN_STATE } from '../../engine/layout.ts';
 import { Grunnable, Gscan, Gwaiting } from '../../goruntime/facts/constants.ts';
 import { F64, I32, OP } from '../../jit/wasm.ts';
-import { KINDS, OFFSETS, STOPPED, STOPPED_MASK, STOPPED_SIZE } from '../handler-state.ts';
+import { KINDS, OFFSETS, SERVED_SIZE, STOPPED, STOPPED_MASK, STOPPED_SIZE } from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
 import type { InsideProgram } from './program.ts';
 
@@ -19,7 +19,7 @@ export function emitTaken(e: Emitter, bits: number): void {
 
 /** Counts the pending request as served by a kind of safe-point, by index, and lets its breakpoint go. */
 export function emitServe(e: Emitter, kind: Push, now: Push): void {
-  const at = e.let(I32, e.op(OP.i32_mul, kind, e.i32(16)));
+  const at = e.let(I32, e.op(OP.i32_mul, kind, e.i32(SERVED_SIZE)));
   e.count(OFFSETS.served, e.f64(1), at);
   e.count(OFFSETS.served + 8, e.op(OP.f64_sub, now, e.load(OP.f64_load, OFFSETS.pendingSince)), at);
   e.store(OP.i32_store, OFFSETS.pending, e.i32(0));
