@@ -52,6 +52,9 @@ export type InterruptListener = (interrupt: Interrupt) => void;
  * anything when its worker is to be preempted. A timer in step with such a turn would keep it from ever doing more. So until a
  * goroutine is next preempted, a place that refused an interrupt is not the place of a second request (where its M was the reason),
  * or of one that does not poison the guard (where the tables were).
+ *
+ * What it does in common cases compiled code does by itself (inside/interrupt.ts), with what `state` has: a change here is one there, and
+ * test/debug/inside.test.ts compares them.
  */
 export class HostHandler {
   readonly preemption: Preemption;

@@ -265,7 +265,8 @@ export class Preemption {
 
   /**
    * The timer interrupt (runtime `doSigPreempt`): if gp wants it and stands at a safe-point, rewrites the context so that
-   * it seems to have called runtime.asyncPreempt; in any case acknowledges the request to the M.
+   * it seems to have called runtime.asyncPreempt; in any case acknowledges the request to the M. In common cases compiled code does the same
+   * (src/debug/inside/interrupt.ts).
    * @returns the decision; it is refused by `want` if nothing was queued
    */
   doSigPreempt(gp: number, context: Context): Decision {
