@@ -5,9 +5,11 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import type { Uop } from '../uop/ops.ts';
+import type { FunctionType } from './assemble.ts';
 import { HELPER, HELPERS } from './helpers.ts';
+import { I32, I64, OP, VOID } from './opcodes.ts';
 import { emitTlbEntry } from './tlb.ts';
-import { type Body, Code, type FunctionType, I32, I64, OP, VOID } from './wasm.ts';
+import { type Body, Code } from './wasm.ts';
 
 type Access = Pick<Extract<Uop, { op: 'load' }>, 'bytes' | 'align'>;
 

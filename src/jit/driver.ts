@@ -3,10 +3,12 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { BRIDGE_JUMPS, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
+import { assemble } from './assemble.ts';
 import { emitJumpHash } from './emit-jumps.ts';
 import { addressOps, emitMore, pcAddress } from './emit-left.ts';
+import { I32, OP } from './opcodes.ts';
 import { UNIT_TYPE, unitType } from './transfers.ts';
-import { assemble, Code, I32, OP } from './wasm.ts';
+import { Code } from './wasm.ts';
 
 /** Calls that may nest on the host's stack before it is unwound. A frame takes a few hundred bytes, of the 984 KB that V8 has. */
 export const MAX_DEPTH = 220;

@@ -2,7 +2,8 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMP_BITS, JUMP_ENTRY } from '../engine/layout.ts';
-import { type Code, OP } from './wasm.ts';
+import { OP } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 /** Pushes the offset of an address's entry in the jump cache. */
 export function emitJumpHash(code: Code, isa: Isa, target: number): void {

@@ -18,7 +18,8 @@ import {
   PLACES,
   STATE,
 } from '../engine/layout.ts';
-import { type Code, I32, I64, OP, type ValueType, VOID } from './wasm.ts';
+import { I32, I64, OP, type ValueType, VOID } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 /** Opcodes for addresses. */
 export function addressOps(isa: Isa): {

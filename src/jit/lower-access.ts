@@ -6,9 +6,10 @@ import { finderOf, hasFunction, storerOf } from './access-functions.ts';
 import { extentOf, type Group, type Member, pointerTo, WORD } from './groups.ts';
 import { HELPER } from './helpers.ts';
 import type { Surroundings } from './lower.ts';
+import { I32, I64, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './opcodes.ts';
 import { packAccess } from './packed-access.ts';
 import { emitTlbEntry } from './tlb.ts';
-import { type Code, I32, I64, OP, type Opcode, SIMD, V128, type ValueType, VOID } from './wasm.ts';
+import type { Code } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;

@@ -4,7 +4,8 @@
 import type { BinaryName, FloatCompareName, Rounding } from '../../isa/dsl/effects.ts';
 import type { Uop } from '../uop/ops.ts';
 import { HELPER } from './helpers.ts';
-import { type Code, F32, F64, I32, I64, type Names, OP, type Opcode, SATURATING, type ValueType } from './wasm.ts';
+import { F32, F64, I32, I64, type Names, OP, type Opcode, SATURATING, type ValueType } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 type Int = 'i32' | 'i64';
 const wide = (type: Int): 0 | 1 => (type === 'i32' ? 0 : 1);

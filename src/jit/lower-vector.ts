@@ -1,7 +1,8 @@
 // Vector operations as WebAssembly SIMD. Most are one instruction; the few that WebAssembly lacks are put together here.
 
 import type { VectorName } from '../../isa/dsl/vector.ts';
-import { type Code, I32, OP, SIMD, V128 } from './wasm.ts';
+import { I32, OP, SIMD, V128 } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 /** Operations that are one instruction on their operands, in order. */
 const PLAIN: Readonly<Partial<Record<VectorName, number>>> = {

@@ -24,7 +24,8 @@ import {
   wideDivision,
 } from './lower-scalar.ts';
 import { lowerVector } from './lower-vector.ts';
-import { type Code, I32, I64, type Names, OP, type Opcode, SIMD, VOID } from './wasm.ts';
+import { I32, I64, type Names, OP, type Opcode, SIMD, VOID } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 type Load = Extract<Uop, { op: 'load' }>;
 type Store = Extract<Uop, { op: 'store' }>;

@@ -5,6 +5,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import type { RegisterFile } from '../../isa/dsl/registers.ts';
 import type { FlagsPutOff } from '../engine/flags.ts';
 import { accessFunctions } from './access-functions.ts';
+import { assemble } from './assemble.ts';
 import { HELPERS } from './helpers.ts';
 import type { MadeUnit } from './modules.ts';
 import type { Plan } from './plan.ts';
@@ -13,7 +14,7 @@ import { type Links, UNIT_TYPE, unitType } from './transfers.ts';
 import { Unit } from './unit.ts';
 import { Usages } from './usage.ts';
 import type { Visits } from './visits.ts';
-import { assemble, type Body } from './wasm.ts';
+import type { Body } from './wasm.ts';
 import type { Watch } from './watch.ts';
 
 export { findBlocks } from './blocks.ts';

@@ -7,9 +7,10 @@ import type { RepeatedMove } from '../../isa/dsl/isa.ts';
 import { PAGE_SIZE, TLB_READ, TLB_WRITE, WINDOW } from '../engine/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { RegisterAccess } from './lower.ts';
+import { I32, OP, VOID } from './opcodes.ts';
 import { MOST_AHEAD } from './plan.ts';
 import { emitLeftInPage, emitTlbFind } from './tlb.ts';
-import { type Code, I32, OP, VOID } from './wasm.ts';
+import type { Code } from './wasm.ts';
 
 /** For fewer turns it is not worth asking. */
 const LEAST = 8;

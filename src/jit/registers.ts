@@ -6,8 +6,9 @@ import { STATE } from '../engine/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { RegisterAccess } from './lower.ts';
 import { valueType } from './lower-access.ts';
+import { OP, SIMD } from './opcodes.ts';
 import { RegisterSet, type Usages } from './usage.ts';
-import { type Code, OP, SIMD } from './wasm.ts';
+import type { Code } from './wasm.ts';
 
 /** Pushes what the state block has of a register. */
 export function loadFromState(code: Code, { type, offset }: Register): void {

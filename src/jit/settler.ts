@@ -6,12 +6,14 @@ import type { Register } from '../../isa/dsl/registers.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
 import { FLAGS_KIND } from '../engine/layout.ts';
 import type { OpList, Uop } from '../uop/ops.ts';
+import { assemble, type FunctionType } from './assemble.ts';
 import { HELPER, HELPERS } from './helpers.ts';
 import { Lowering, type RegisterAccess, type Surroundings } from './lower.ts';
 import { valueType } from './lower-access.ts';
+import { I32, OP, VOID } from './opcodes.ts';
 import { loadFromState, storeToState } from './registers.ts';
 import { helperType } from './support.ts';
-import { assemble, Code, type FunctionType, I32, OP, VOID } from './wasm.ts';
+import { Code } from './wasm.ts';
 
 /** A list that makes flags of the inputs where these are kept, under its number. */
 export interface NumberedRecipe {

@@ -18,13 +18,15 @@ import {
   TLB_SECOND_ENTRIES,
   TLB_WRITE,
 } from '../engine/layout.ts';
+import { assemble, type FunctionType } from './assemble.ts';
 import { emitLeft } from './emit-left.ts';
 import { HELPER, HELPERS, type Helper, type HostHelper, WITHOUT_HOST } from './helpers.ts';
 import { emitMoves } from './moves.ts';
+import { I32, I64, OP, SIMD } from './opcodes.ts';
 import { PACKED_ALIGN_BIT, PACKED_EXIT_BIT } from './packed-access.ts';
 import { emitLeftInPage, emitTlbEntry, emitTlbFind } from './tlb.ts';
 import { unitType } from './transfers.ts';
-import { assemble, Code, type FunctionType, I32, I64, OP, SIMD } from './wasm.ts';
+import { Code } from './wasm.ts';
 
 /** Parameters of the helpers for accesses. */
 const ADDRESS = 0;

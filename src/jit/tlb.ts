@@ -1,7 +1,8 @@
 // The software TLB as compiled code looks into it.
 
 import { PAGE_SIZE, TLB, TLB_ADDEND, TLB_ENTRIES, TLB_ENTRY } from '../engine/layout.ts';
-import { type Code, I32, OP } from './wasm.ts';
+import { I32, OP } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 /** From an address, as i32, to the offset of its entry in the TLB. */
 export function emitTlbEntry(code: Code): void {

@@ -11,11 +11,13 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { JUMPS } from '../engine/layout.ts';
+import type { FunctionType } from './assemble.ts';
 import type { Block } from './blocks.ts';
 import { emitJumpHash } from './emit-jumps.ts';
 import { START_ENTRY } from './entries.ts';
 import type { ExitKind } from './exits.ts';
-import { type Code, type FunctionType, I32, I64, OP, VOID } from './wasm.ts';
+import { I32, I64, OP, VOID } from './opcodes.ts';
+import type { Code } from './wasm.ts';
 
 /** Parameters of every unit, by index. */
 export const ENTRY = 0;

@@ -20,6 +20,7 @@ import { type Emitted, type Grouped, groupsOf, type Members } from './groups.ts'
 import { HELPER } from './helpers.ts';
 import { Lowering, type Surroundings } from './lower.ts';
 import { emitRepeatedMove } from './moves.ts';
+import { I32, I64, OP, VOID } from './opcodes.ts';
 import { budgetsOf, buildGraphs, type Graphs, isHead, type Plan, parentsOf, ROOT } from './plan.ts';
 import { Registers } from './registers.ts';
 import { Residence } from './residence.ts';
@@ -27,7 +28,7 @@ import { Shape } from './shape.ts';
 import { DEPTH, ENTRY, LEFT_BUDGET, type Links, Transfers } from './transfers.ts';
 import { RegisterSet, type Usages } from './usage.ts';
 import type { Visits } from './visits.ts';
-import { type Body, Code, I32, I64, type Label, OP, VOID } from './wasm.ts';
+import { type Body, Code, type Label } from './wasm.ts';
 import type { Watch } from './watch.ts';
 
 const NOTHING_DIRTY = new RegisterSet();

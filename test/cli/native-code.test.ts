@@ -5,7 +5,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { v8NativeCode } from '../../cli/native-code.ts';
-import { assemble, Code, I32, OP, type Opcode } from '../../src/jit/wasm.ts';
+import { assemble } from '../../src/jit/assemble.ts';
+import { I32, OP, type Opcode } from '../../src/jit/opcodes.ts';
+import { Code } from '../../src/jit/wasm.ts';
 
 /** A module that exports `sum(n)`: n + (n - 1) + … + 1 + 0, or with another operation. */
 function sumModule(operation: Opcode = OP.i32_add): Uint8Array<ArrayBuffer> {

@@ -2,7 +2,7 @@
 // is a row of src/linux/calls/time.ts, which does all that is left to it from here.
 
 import { CALL_CLOCK, CALL_UNTIL, CALLS_TAKEN, STRETCH_END } from '../../engine/layout.ts';
-import { I32, I64, OP } from '../../jit/wasm.ts';
+import { I32, I64, OP } from '../../jit/opcodes.ts';
 import { CLOCK_MONOTONIC, CLOCK_REALTIME } from '../../linux/calls/time.ts';
 import { NS } from '../../linux/time.ts';
 import type { Emitter, Push } from './emitter.ts';

@@ -5,8 +5,9 @@ import type { Isa } from '../../../isa/dsl/isa.ts';
 import type { Register } from '../../../isa/dsl/registers.ts';
 import type { Arch } from '../../arch/arch.ts';
 import { STATE, TLB_READ, TLB_WRITE } from '../../engine/layout.ts';
+import { I32, I64, OP, type Opcode, type ValueType, VOID } from '../../jit/opcodes.ts';
 import { emitTlbFind } from '../../jit/tlb.ts';
-import { Code, I32, I64, OP, type Opcode, type ValueType, VOID } from '../../jit/wasm.ts';
+import { Code } from '../../jit/wasm.ts';
 
 /** Emits something that leaves one value on the stack. */
 export type Push = () => void;

@@ -19,7 +19,7 @@ import {
 } from '../../engine/layout.ts';
 import { Grunning, Prunning, stackPreempt } from '../../goruntime/facts/constants.ts';
 import { CHECKS, type CheckId } from '../../goruntime/safe-points.ts';
-import { F64, I32, I64, OP } from '../../jit/wasm.ts';
+import { F64, I32, I64, OP } from '../../jit/opcodes.ts';
 import {
   FILTER_FACTOR,
   FILTER_WORDS,

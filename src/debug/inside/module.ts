@@ -3,7 +3,8 @@
 // others to them.
 
 import { DECIDED_STOP, PLACE_DECISION, PLACES } from '../../engine/layout.ts';
-import { assemble, I32, OP } from '../../jit/wasm.ts';
+import { assemble } from '../../jit/assemble.ts';
+import { I32, OP } from '../../jit/opcodes.ts';
 import { emitClockCall } from './clock-call.ts';
 import { Emitter } from './emitter.ts';
 import { emitInterrupt } from './interrupt.ts';

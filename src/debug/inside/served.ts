@@ -2,7 +2,7 @@
 
 import { STRETCH_END, TAKEN, TAKEN_STATE } from '../../engine/layout.ts';
 import { Grunnable, Gscan, Gwaiting } from '../../goruntime/facts/constants.ts';
-import { F64, I32, OP } from '../../jit/wasm.ts';
+import { F64, I32, OP } from '../../jit/opcodes.ts';
 import { KINDS, OFFSETS, SERVED_SIZE, STOPPED, STOPPED_MASK, STOPPED_SIZE } from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
 import type { InsideProgram } from './program.ts';
