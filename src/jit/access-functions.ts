@@ -3,12 +3,12 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { Variant } from '../../isa/dsl/variant.ts';
-import { PAGE_SIZE, SCRATCH, TLB, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
+import { PAGE_SIZE, SCRATCH, TLB_READ, TLB_WRITE } from '../engine/layout.ts';
 import type { Uop } from '../uop/ops.ts';
 import type { FunctionType } from './assemble.ts';
 import { HELPER, HELPERS } from './helpers.ts';
 import { I32, I64, OP, VOID } from './opcodes.ts';
-import { emitTlbEntry } from './tlb.ts';
+import { emitTlbFind } from './tlb.ts';
 import { type Body, Code } from './wasm.ts';
 
 type Access = Pick<Extract<Uop, { op: 'load' }>, 'bytes' | 'align'>;
@@ -48,40 +48,13 @@ const ADDRESS = 0;
 
 /** Sets `host` to the host's address of an access, and leaves on the stack whether the TLB has its page, and it is aligned where it is to be. */
 function emitFind(code: Code, { variant }: Isa, bytes: Size, tag: number, host: number): void {
-  const wide = variant.width === 64;
-  const entry = code.local(I32);
-  const low = (): void => {
-    code.get(ADDRESS);
-    if (wide) code.op(OP.i32_wrap_i64);
-  };
-  const number = (value: number): void => {
-    if (wide) code.i64(BigInt(value));
-    else code.i32(value);
-  };
-  low();
-  emitTlbEntry(code);
-  code.tee(entry);
-  code.memory(wide ? OP.i64_load : OP.i32_load, TLB + tag);
-  code.get(ADDRESS);
-  if (variant.delaySlot) number(-PAGE_SIZE | (bytes - 1));
-  else {
-    if (bytes > 1) {
-      number(bytes - 1);
-      code.op(wide ? OP.i64_add : OP.i32_add);
-    }
-    number(-PAGE_SIZE);
-  }
-  code.op(wide ? OP.i64_and : OP.i32_and);
-  low();
-  code.get(entry);
-  code.memory(OP.i32_load, TLB + TLB_ADDEND);
-  code.op(OP.i32_add);
-  if (variant.bigEndian && bytes < 8) {
-    code.i32(8 - bytes);
-    code.op(OP.i32_xor);
-  }
+  const found = variant.delaySlot ? { last: 0, mask: -PAGE_SIZE | (bytes - 1) } : { last: bytes - 1, mask: -PAGE_SIZE };
+  emitTlbFind(code, variant.width === 64, ADDRESS, tag, host, found);
+  if (!variant.bigEndian || bytes === 8) return;
+  code.get(host);
+  code.i32(8 - bytes);
+  code.op(OP.i32_xor);
   code.set(host);
-  code.op(wide ? OP.i64_eq : OP.i32_eq);
 }
 
 function finder(isa: Isa, bytes: Size): Body {

@@ -6,9 +6,9 @@
 // at each, so that what is interrupted there goes on by the same bridge.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { BRIDGE_JUMPS, JUMP_BITS, JUMP_ENTRY } from '../engine/layout.ts';
+import { BRIDGE_JUMPS } from '../engine/layout.ts';
 import { AddressMap } from './address-map.ts';
-import { jumpHash } from './jumps.ts';
+import { beginJumps, forgetJumps, putJump } from './jumps.ts';
 
 /** The addresses that exact bridges can be entered at, and the place of each. */
 export interface BridgeImage {
@@ -50,7 +50,7 @@ export class Bridges {
   constructor(isa: Isa, i32: Int32Array, threshold: number, exactThreshold: number) {
     this.#isa = isa;
     this.#i32 = i32;
-    this.#markFirst();
+    beginJumps(i32, isa, BRIDGE_JUMPS);
     this.#threshold = threshold;
     this.#exactThreshold = exactThreshold;
   }
@@ -112,18 +112,8 @@ export class Bridges {
 
   /** Lets the driver go to a place by itself. Its unit is there. */
   link(pc: number, place: number): void {
-    const i32 = this.#i32;
-    const at = (BRIDGE_JUMPS + jumpHash(this.#isa, pc)) >>> 2;
-    i32[at] = pc | 0;
-    i32[at + 1] = Math.floor(pc / 2 ** 32);
-    i32[at + 2] = slotOf(place);
-    i32[at + 3] = numberOf(place);
+    putJump(this.#i32, this.#isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
     this.#linked = true;
-  }
-
-  /** As in the jump cache (`Entries`): zeros match nothing but address 0, which is no bridge's. */
-  #markFirst(): void {
-    this.#i32[BRIDGE_JUMPS >>> 2] = this.#isa.quantum;
   }
 
   /** The slots that they are in. */
@@ -147,9 +137,8 @@ export class Bridges {
 
   clear(): void {
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#linked) this.#i32.fill(0, BRIDGE_JUMPS >>> 2, (BRIDGE_JUMPS + (JUMP_ENTRY << JUMP_BITS)) >>> 2);
+    if (this.#linked) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
     this.#linked = false;
-    this.#markFirst();
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();

@@ -3,8 +3,8 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CodeBlock, DecodeCache } from '../engine/decode.ts';
-import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMP_BITS, JUMP_ENTRY, JUMPS } from '../engine/layout.ts';
-import { jumpHash } from './jumps.ts';
+import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMPS } from '../engine/layout.ts';
+import { beginJumps, forgetJumps, jumpHash, putJump } from './jumps.ts';
 import { CacheFull } from './watch.ts';
 
 /** The number of the entry at a unit's start: an entry's is its index plus one. */
@@ -54,7 +54,7 @@ export class Entries {
     this.#i32 = i32;
     this.#code = code;
     this.#sleeps = sleeps;
-    this.#markFirstJump();
+    beginJumps(i32, isa, JUMPS);
   }
 
   get(pc: number): Entry | undefined {
@@ -126,12 +126,7 @@ export class Entries {
   link(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#fill(cell, entry);
-    const i32 = this.#i32;
-    const at = (JUMPS + jumpHash(this.#isa, pc)) >>> 2;
-    i32[at] = pc | 0;
-    i32[at + 1] = Math.floor(pc / 2 ** 32);
-    i32[at + 2] = entry.slot;
-    i32[at + 3] = entry.number;
+    putJump(this.#i32, this.#isa, JUMPS, pc, entry.slot, entry.number);
   }
 
   /** Address of the link cell of `pc`. @throws CacheFull */
@@ -190,23 +185,12 @@ export class Entries {
     this.#adoptedEntries = new Int32Array(0);
     for (const block of this.#code.blocks()) block.heat.fill(0);
     for (const cell of this.#cells.values()) this.#i32[cell >>> 2] = -1;
-    this.#forgetJumps();
+    forgetJumps(this.#i32, this.#isa, JUMPS);
   }
 
   /** Forgets which addresses the cells stand for, where no code has any of them. */
   forgetCells(): void {
     this.#cells.clear();
     this.#nextCell = CELLS;
-  }
-
-  #forgetJumps(): void {
-    const at = JUMPS >>> 2;
-    this.#i32.fill(0, at, at + ((JUMP_ENTRY << JUMP_BITS) >>> 2));
-    this.#markFirstJump();
-  }
-
-  #markFirstJump(): void {
-    // A tag for the first entry that no address there has; zeros match nothing in the others.
-    this.#i32[JUMPS >>> 2] = this.#isa.quantum;
   }
 }

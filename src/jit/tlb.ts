@@ -24,8 +24,21 @@ export function emitLeftInPage(code: Code, low: () => void): void {
 /**
  * Sets a local to the host's address of the guest's in another one, and leaves on the stack whether the TLB has its page.
  * @param tag of its read or its write half
+ * @param last bytes from the address to the one whose page it is to be
+ * @param mask the bits of that address that its page has, and others that are to be 0
  */
-export function emitTlbFind(code: Code, wide: boolean, address: number, tag: number, host: number): void {
+export function emitTlbFind(
+  code: Code,
+  wide: boolean,
+  address: number,
+  tag: number,
+  host: number,
+  { last, mask } = { last: 0, mask: -PAGE_SIZE },
+): void {
+  const number = (value: number): void => {
+    if (wide) code.i64(BigInt(value));
+    else code.i32(value);
+  };
   const entry = code.borrow(I32);
   const low = (): void => {
     code.get(address);
@@ -41,8 +54,11 @@ export function emitTlbFind(code: Code, wide: boolean, address: number, tag: num
   code.get(entry);
   code.memory(wide ? OP.i64_load : OP.i32_load, TLB + tag);
   code.get(address);
-  if (wide) code.i64(BigInt(-PAGE_SIZE));
-  else code.i32(-PAGE_SIZE);
+  if (last > 0) {
+    number(last);
+    code.op(wide ? OP.i64_add : OP.i32_add);
+  }
+  number(mask);
   code.op(wide ? OP.i64_and : OP.i32_and);
   code.op(wide ? OP.i64_eq : OP.i32_eq);
   code.release(I32, entry);
