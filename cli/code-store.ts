@@ -117,7 +117,7 @@ function* parts(image: CodeImage): Generator<Uint8Array> {
 /** What was deserialised as parts of one buffer, each in a buffer of its own, as `NativeCode` wants it. */
 function ownBuffers({ support, driver, inside }: HostImage): HostImage {
   const own = ({ code, shell }: MachineCode): MachineCode => ({ code: code.slice(), shell });
-  return { support: own(support), driver: own(driver), inside: inside && own(inside) };
+  return { support: own(support), driver: own(driver), inside: inside && { ...own(inside), name: inside.name } };
 }
 
 function decode(kept: KeptBytes): CodeImage {

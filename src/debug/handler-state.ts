@@ -85,7 +85,7 @@ const NEVER = Number.NaN;
 export const FILTER_FACTOR = 0x9e3779b1;
 export const FILTER_WORDS = 4;
 const filterBit = (pc: number, sp: number): number => Math.imul(pc ^ sp, FILTER_FACTOR) >>> 24;
-/** Index of a PC at which goroutines stop running. */
+/** Index of a PC at which goroutines stop running. inside/served.ts says the same. */
 const stoppedIndex = (pc: number): number => (pc >>> 2) & STOPPED_MASK;
 
 /** What the last interrupts left of a goroutine. Changed in place: there are hundreds of thousands of interrupts in a second. */

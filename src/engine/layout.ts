@@ -40,8 +40,8 @@ export const TAKEN_STRETCHES = 1;
 /** What a handler keeps has changed. */
 export const TAKEN_STATE = 2;
 /**
- * System calls that compiled code may make by itself: f64: the instruction count up to which nothing else can be due, 0 where it may not; i64:
- * nanoseconds since boot when no instruction had been executed; f64: how many it has made.
+ * System calls that compiled code may make by itself, f64 each: the instruction count up to which nothing else can be due, 0 where it may not;
+ * nanoseconds since boot when no instruction had been executed; how many it has made.
  */
 export const CALL_UNTIL = 0x478;
 export const CALL_CLOCK = 0x480;
@@ -101,8 +101,8 @@ export const BRIDGE_JUMPS = 0x240000;
 /**
  * Exits at which compiled code goes on by itself, direct-mapped by their numbers: the number (4); table slot (4, negative where there is
  * none) and entry number (4) of what goes on there; how many of the instructions that were counted are not executed (4); the address (8), and
- * where an interrupt there returns to (8); what is decided of one (4), and where the thread resumes if that is to inject (8); and the same for
- * one that finds a call half executed, LR being the address behind its slot (4 and 8).
+ * where an interrupt there returns to (8); what is decided of one (4), and of one that finds a call half executed (4), LR being the
+ * address behind its slot; where the thread resumes if that is to inject (8 and 8).
  */
 export const PLACES = 0x280000;
 export const PLACE_BITS = 16;
@@ -113,8 +113,8 @@ export const PLACE_UNDONE = 12;
 export const PLACE_PC = 16;
 export const PLACE_RETURN = 24;
 export const PLACE_DECISION = 32;
-export const PLACE_RESUME = 40;
 export const PLACE_HALF = 36;
+export const PLACE_RESUME = 40;
 export const PLACE_HALF_RESUME = 48;
 /** Decisions: the exit is a system call; a breakpoint; nothing is known; to inject; from here on, refused by the check of that number less this. */
 export const DECIDED_CALL = -2;

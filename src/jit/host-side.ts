@@ -50,7 +50,8 @@ export function hostSide(
     } as WebAssembly.Imports);
   };
   const imports = own as WebAssembly.ModuleImports;
-  const instead = inside && instance(image?.inside, () => inside.module(memoryPages), imports).exports;
+  const keptInside = image?.inside?.name === inside?.name ? image?.inside : undefined;
+  const instead = inside && instance(keptInside, () => inside.module(memoryPages), imports).exports;
   const support = instance(image?.support, () => supportModule(isa, memoryPages), { ...imports, ...instead });
   const driver = instance(image?.driver, () => driverModule(isa, memoryPages), support.exports);
   return {
@@ -72,5 +73,6 @@ export function hostImage(
   const support = native?.of(supportModule(isa, memoryPages));
   const driver = native?.of(driverModule(isa, memoryPages));
   if (support === undefined || driver === undefined) return undefined;
-  return { support, driver, inside: inside && native?.of(inside.module(memoryPages)) };
+  const insideCode = inside && native?.of(inside.module(memoryPages));
+  return { support, driver, inside: insideCode && { ...insideCode, name: inside.name } };
 }

@@ -47,8 +47,8 @@ export interface NativeCode {
 export interface HostImage {
   readonly support: MachineCode;
   readonly driver: MachineCode;
-  /** Of runs that something interrupts (`Inside`). */
-  readonly inside: MachineCode | undefined;
+  /** Of runs that something interrupts (`Inside`), and what it was made for. */
+  readonly inside: (MachineCode & { readonly name: string }) | undefined;
 }
 
 export interface CodeImage extends EntryImage, BridgeImage, FunctionImage {

@@ -11,6 +11,8 @@ export interface Inside {
    * @param half whether LR says that a call there is half executed
    */
   decide(pc: number, half: boolean): { readonly decision: number; readonly resume: number };
+  /** Of what the module is made for: where this is the same, the module is. */
+  readonly name: string;
   /**
    * The module that does it. Imports the host's `h.more`, for what it leaves to the host, and exports two functions of compiled code's, in the
    * place of the host's of the same names (runtime.ts): `more(place)` says for how many instructions to go on where the budget has ended, `place`

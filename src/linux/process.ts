@@ -239,9 +239,9 @@ export class Process {
   /** Lets compiled code make the calls that it can make by itself (src/debug/inside), up to an instruction count. */
   #letCall(until: number): void {
     const { clock } = this.kernel;
-    const { f64, i64 } = this.machine.memory;
+    const { f64 } = this.machine.memory;
     f64[CALL_UNTIL >>> 3] = this.strace === undefined && clock.nsPerInstruction === 1 ? until : 0;
-    i64[CALL_CLOCK >>> 3] = BigInt(clock.atStart);
+    f64[CALL_CLOCK >>> 3] = clock.atStart;
   }
 
   /** Fires the sources that are due; whether there were any. */

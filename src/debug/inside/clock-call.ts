@@ -27,7 +27,7 @@ export function emitClockCall(e: Emitter, program: InsideProgram, left: Push): v
   const setSeconds = e.writable(address, 0, 'pointer');
   const setRest = e.writable(address, arch.pointerSize, 'pointer');
 
-  const sinceBoot = e.let(I64, e.op(OP.i64_add, now, e.load(OP.i64_load, CALL_CLOCK)));
+  const sinceBoot = e.let(I64, e.op(OP.i64_add, now, e.op(OP.i64_trunc_f64_u, e.load(OP.f64_load, CALL_CLOCK))));
   const base: Push = e.op(OP.select, e.i64(program.epoch), e.i64(0n), isI32(clock, CLOCK_REALTIME));
   const time = e.let(I64, e.op(OP.i64_add, sinceBoot, base));
   const word = (value: Push): Push => (e.wide ? value : e.op(OP.i32_wrap_i64, value));

@@ -8,6 +8,7 @@ import type { Kernel } from '../../linux/kernel.ts';
 import type { HostHandler } from '../host-handler.ts';
 import type { RequestLog } from '../request-log.ts';
 import { insideModule } from './module.ts';
+import type { InsideNumbers } from './program.ts';
 
 export interface InsideSession extends Inside {
   /** Whether interrupts may be taken within compiled code now. */
@@ -41,20 +42,31 @@ export function insideOf(handler: HostHandler, requests: RequestLog, kernel: Ker
         throw error;
       }
     },
+    get name() {
+      const { epoch, ...numbers } = insideNumbers(handler, kernel);
+      return `${Object.values(numbers).join(' ')} ${epoch}`;
+    },
     module: (memoryPages) =>
       insideModule(
         {
           isa: kernel.machine.isa,
           arch: program.arch,
           offsets: program.offsets,
-          asyncPreempt: program.asyncPreempt,
-          asyncPreemptStack: preemption.asyncPreemptStack,
-          signalPending: preemption.rules.signalPending,
           callRegisters: kernel.abi.callRegisters,
-          clockGettime: CALL_NUMBERS.clock_gettime[kernel.abi.column],
-          epoch: kernel.clock.epoch,
+          ...insideNumbers(handler, kernel),
         },
         memoryPages,
       ),
+  };
+}
+
+/** What rules and options decide of the module; the rest follows from the program. */
+function insideNumbers({ preemption }: HostHandler, { abi, clock }: Kernel): InsideNumbers {
+  return {
+    asyncPreempt: preemption.program.asyncPreempt,
+    asyncPreemptStack: preemption.asyncPreemptStack,
+    signalPending: preemption.rules.signalPending,
+    clockGettime: CALL_NUMBERS.clock_gettime[abi.column],
+    epoch: clock.epoch,
   };
 }

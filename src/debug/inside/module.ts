@@ -16,7 +16,7 @@ const MORE_TYPE = 0;
 const PASSES_TYPE = 1;
 const HOST_MORE = 0;
 
-/** `more` and `passes` of `InsideFunctions`; imports the host's `h.more`. */
+/** As `Inside.module` wants it. */
 export function insideModule(program: InsideProgram, memoryPages: number): Uint8Array<ArrayBuffer> {
   const more = new Emitter(program, 1);
   more.orHost(
