@@ -92,30 +92,37 @@ export const SECOND_SHIFT = 12;
 
 /** Compiled code's jump cache: address (8 bytes), table slot (4), entry number (4), direct-mapped by address. */
 export const JUMPS = 0x200000;
-export const JUMP_BITS = 14;
+export const JUMP_BITS = 16;
 export const JUMP_ENTRY = 16;
 
 /** The same of exact bridges, for what goes on where it was interrupted. */
-export const BRIDGE_JUMPS = 0x240000;
+export const BRIDGE_JUMPS = 0x300000;
 
 /**
  * Exits at which compiled code goes on by itself, direct-mapped by their numbers: the number (4); table slot (4, negative where there is
- * none) and entry number (4) of what goes on there; how many of the instructions that were counted are not executed (4); the address (8), and
- * where an interrupt there returns to (8); what is decided of one (4), and of one that finds a call half executed (4), LR being the
- * address behind its slot; where the thread resumes if that is to inject (8 and 8).
+ * none) and entry number (4, with PASSED where something is to be done first) of what goes on there; how many of the instructions that were
+ * counted are not executed (4).
  */
-export const PLACES = 0x280000;
-export const PLACE_BITS = 16;
-export const PLACE_ENTRY = 64;
+export const PLACES = 0x400000;
+export const PLACE_BITS = 17;
+export const PLACE_ENTRY = 16;
 export const PLACE_SLOT = 4;
 export const PLACE_NUMBER = 8;
 export const PLACE_UNDONE = 12;
-export const PLACE_PC = 16;
-export const PLACE_RETURN = 24;
-export const PLACE_DECISION = 32;
-export const PLACE_HALF = 36;
-export const PLACE_RESUME = 40;
-export const PLACE_HALF_RESUME = 48;
+export const PASSED = 1 << 31;
+/**
+ * What else there is of each, which is asked for where a budget ends, and mostly not in the processor's caches: the address (8), and where an
+ * interrupt there returns to (8); what is decided of one (4), and of one that finds a call half executed (4), LR being the address behind its
+ * slot; where the thread resumes if that is to inject (8 and 8).
+ */
+export const DECISIONS = 0x600000;
+export const DECISION_ENTRY = 64;
+export const PLACE_PC = 0;
+export const PLACE_RETURN = 8;
+export const PLACE_DECISION = 16;
+export const PLACE_HALF = 20;
+export const PLACE_RESUME = 24;
+export const PLACE_HALF_RESUME = 32;
 /** Decisions: the exit is a system call; a breakpoint; nothing is known; to inject; from here on, refused by the check of that number less this. */
 export const DECIDED_CALL = -2;
 export const DECIDED_STOP = -1;
@@ -124,11 +131,11 @@ export const DECIDED_SAFE = 1;
 export const DECIDED_REFUSED = 2;
 
 /** What who handles interrupts keeps where compiled code can handle them as well (src/debug/handler-state.ts). */
-export const HANDLER = 0x680000;
+export const HANDLER = 0xe00000;
 export const HANDLER_SIZE = 0x10000;
 
 /** Guest page frames from here on. */
-export const FRAMES = 0x690000;
+export const FRAMES = 0xe10000;
 export const PAGE_BITS = 12;
 export const PAGE_SIZE = 1 << PAGE_BITS;
 /** Decoded instructions are kept by blocks of so many bytes of code: a program executes a little of very many pages. */

@@ -14,6 +14,8 @@ import { beginJumps, forgetJumps, putJump } from './jumps.ts';
 export interface BridgeImage {
   readonly bridgePcs: Float64Array;
   readonly bridgePlaces: Int32Array;
+  /** Those of them that compiled code could go to by itself, in any order. */
+  readonly linkedBridges: Float64Array;
 }
 
 /** A place in a bridge as one number: its slot, and the number of an entry, of which there are no more than that leaves room for. */
@@ -40,7 +42,10 @@ export class Bridges {
   readonly #exactThreshold: number;
   readonly #isa: Isa;
   readonly #i32: Int32Array;
-  #linked = false;
+  /** Those that the driver finds. */
+  readonly #linked = new Set<number>();
+  /** By slot, those that another run linked, and whose units are not there yet. */
+  readonly #asleep = new Map<number, number[]>();
 
   /**
    * @param i32 the one memory
@@ -113,7 +118,16 @@ export class Bridges {
   /** Lets the driver go to a place by itself. Its unit is there. */
   link(pc: number, place: number): void {
     putJump(this.#i32, this.#isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
-    this.#linked = true;
+    this.#linked.add(pc);
+  }
+
+  /** The units in some slots are there now. */
+  awoke(slots: readonly number[]): void {
+    if (this.#asleep.size === 0) return;
+    for (const slot of slots) {
+      for (const pc of this.#asleep.get(slot) ?? []) this.link(pc, this.place(pc));
+      this.#asleep.delete(slot);
+    }
   }
 
   /** The slots that they are in. */
@@ -121,24 +135,34 @@ export class Bridges {
     return new Set([...this.#places.entries()].map(([, place]) => slotOf(place)));
   }
 
-  all(): BridgeImage {
+  /** @param isEntry whether there is an entry at an address, which is to be found there instead */
+  all(isEntry: (pc: number) => boolean): BridgeImage {
     const places = [...this.#places.entries()].sort(([a], [b]) => a - b);
+    const linked = [...this.#linked, ...[...this.#asleep.values()].flat()];
     return {
       bridgePcs: Float64Array.from(places, ([pc]) => pc),
       bridgePlaces: Int32Array.from(places, ([, place]) => place),
+      linkedBridges: Float64Array.from(linked.filter((pc) => !isEntry(pc))),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
-  adopt({ bridgePcs, bridgePlaces }: BridgeImage): void {
+  adopt({ bridgePcs, bridgePlaces, linkedBridges }: BridgeImage): void {
     this.#places.reserve(bridgePcs.length);
     for (const [i, pc] of bridgePcs.entries()) this.#places.set(pc, bridgePlaces[i]!);
+    for (const pc of linkedBridges) {
+      const slot = slotOf(this.place(pc));
+      const ofSlot = this.#asleep.get(slot);
+      if (ofSlot === undefined) this.#asleep.set(slot, [pc]);
+      else ofSlot.push(pc);
+    }
   }
 
   clear(): void {
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#linked) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
-    this.#linked = false;
+    if (this.#linked.size > 0) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
+    this.#linked.clear();
+    this.#asleep.clear();
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();

@@ -1,11 +1,11 @@
 // All compiled code of one machine: made of plans, taken over from another run, found by address and exit, handed on to the next run, and
 // forgotten. Nothing here decides what is compiled, or when.
 
-import { crc32 } from 'node:zlib';
 import type { CompilerParts } from '../engine/compiler.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import { FLAGS_SETTLER, PAGE_SIZE } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
+import { checksum } from '../object/checksum.ts';
 import type { Block } from './blocks.ts';
 import { Bridges, placeIn, slotOf } from './bridges.ts';
 import { Coverage } from './coverage.ts';
@@ -114,6 +114,10 @@ export class Compiled {
       () => this.#hostSide(),
       (units) => moduleOf(isa, this.#memoryPages, units),
       store,
+      (slots) => {
+        this.exitPlaces.awoke(slots);
+        this.bridges.awoke(slots);
+      },
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
     this.exitPlaces = new ExitPlaces(memory.i32, inside);
@@ -335,7 +339,7 @@ export class Compiled {
     try {
       const { pages, pageSums } = image;
       for (let i = 0; i < pages.length; i++)
-        if (crc32(memory.compiledPage(pages[i]! * PAGE_SIZE)) !== pageSums[i]) return;
+        if (checksum(memory.compiledPage(pages[i]! * PAGE_SIZE)) !== pageSums[i]) return;
     } catch (error) {
       if (error instanceof GuestFault) return;
       throw error;
@@ -354,6 +358,7 @@ export class Compiled {
     this.exits.adopt(image.exits);
     this.entries.adopt(image);
     this.bridges.adopt(image);
+    this.exitPlaces.adopt(image);
     this.news = false;
   }
 
@@ -363,19 +368,21 @@ export class Compiled {
     // In order, which is how a file is best looked through.
     const pages = [...this.#pages].sort((a, b) => a - b);
     const blocks = this.coverage.all();
+    const inUse = this.slotsInUse();
     return {
       host: this.#hostImage ?? hostImage(this.#parts.isa, this.#memoryPages, this.#inside(), this.#store?.native),
       slots: this.modules.slots,
       settler: this.#settler,
       ...this.entries.all(),
-      ...this.bridges.all(),
+      ...this.bridges.all((pc) => this.entries.has(pc)),
+      ...this.exitPlaces.image((slot) => inUse.has(slot)),
       ...this.planner.all(),
       exits: this.exits.all(),
       blocks: blocks.starts,
       blockSizes: blocks.sizes,
       starts: this.visits.all(this.modules.slots),
       pages: Float64Array.from(pages),
-      pageSums: Uint32Array.from(pages, (page) => crc32(memory.compiledPage(page * PAGE_SIZE))),
+      pageSums: Uint32Array.from(pages, (page) => checksum(memory.compiledPage(page * PAGE_SIZE))),
       flags: flags.numbered(),
     };
   }

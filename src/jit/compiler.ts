@@ -108,7 +108,8 @@ class JitCompiler implements Compiler {
       const { pc } = state;
       const at = exhausted ? -1 : compiled.linked(pc);
       const place = at < 0 ? compiled.bridge(pc) : -1;
-      if (place >= 0) bridges.link(pc, place);
+      // Where there is an entry, it is what is to be found there.
+      if (place >= 0 && !(exhausted && compiled.entries.has(pc))) bridges.link(pc, place);
       if (at < 0 && place < 0) {
         bridges.want(pc, exhausted || bridges.wasInterrupted(pc));
         return undefined;
@@ -311,7 +312,8 @@ class JitCompiler implements Compiler {
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.#stats.restored > 0) maker.compileBridges(bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) compiled.makeSettler(true);
-    if (!compiled.news && !modules.unoptimised()) return;
+    const learnt = compiled.exitPlaces.isNews;
+    if (!compiled.news && !learnt && !modules.unoptimised()) return;
     const inUse = compiled.slotsInUse();
     if (compiled.news) modules.pack(inUse, packInstructions);
     const image = compiled.image();
@@ -322,7 +324,7 @@ class JitCompiler implements Compiler {
     const optimised = modules.optimise(inUse, until(nativeShare), working);
     const used = modules.used(inUse);
     const held = used.reduce((sum, { instructions }) => sum + instructions, 0);
-    if (compiled.news || optimised) store.save(compiled.nameOf(variant), { ...image, modules: used, held });
+    if (compiled.news || learnt || optimised) store.save(compiled.nameOf(variant), { ...image, modules: used, held });
     compiled.news = false;
     modules.clear();
   }

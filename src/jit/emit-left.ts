@@ -4,11 +4,12 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import {
-  DECIDED_NOTHING,
+  DECISION_ENTRY,
+  DECISIONS,
   LEFT_FLAG,
   LEFT_HERE,
+  PASSED,
   PLACE_BITS,
-  PLACE_DECISION,
   PLACE_ENTRY,
   PLACE_NUMBER,
   PLACE_PC,
@@ -45,7 +46,7 @@ export function emitSetLeft(code: Code, number: number): void {
 /**
  * Asks the host for more budget, PC being in the state block, into `remaining`.
  * @param more index of the function
- * @param place pushes that of the exit, or 0
+ * @param place pushes that of the exit in DECISIONS, or 0
  * @param none emits what is done where there is none
  */
 export function emitMore(code: Code, more: number, remaining: number, place: () => void, none: () => void): void {
@@ -76,6 +77,7 @@ export function emitLeft(
   const { type, load, store, equal } = addressOps(isa);
   const exit = code.local(I32);
   const at = code.local(I32);
+  const decision = code.local(I32);
   const pc = code.local(type);
   /** No caller waits for this address. */
   const leave = (): void => {
@@ -84,9 +86,13 @@ export function emitLeft(
     code.get(remaining);
     code.op(OP.return);
   };
-  const field = (offset: number, opcode: typeof OP.i32_load | typeof load = OP.i32_load): void => {
+  const field = (offset: number): void => {
     code.get(at);
-    code.memory(opcode, PLACES + offset);
+    code.memory(OP.i32_load, PLACES + offset);
+  };
+  const address = (offset: number): void => {
+    code.get(decision);
+    code.memory(load, DECISIONS + offset);
   };
   const isPlace = (): void => {
     field(0);
@@ -98,8 +104,8 @@ export function emitLeft(
     code.i32(0);
     code.op(OP.i32_ge_s);
   };
-  const bridge = (): void => {
-    field(PLACE_NUMBER);
+  const bridge = (number = () => field(PLACE_NUMBER)): void => {
+    number();
     code.get(remaining);
     code.get(depth);
     field(PLACE_SLOT);
@@ -118,8 +124,13 @@ export function emitLeft(
   code.if();
   leave();
   code.end();
-  field(PLACE_DECISION);
-  code.i32(DECIDED_NOTHING);
+  const decisionOf = (): void => {
+    code.get(at);
+    code.i32(Math.log2(DECISION_ENTRY / PLACE_ENTRY));
+    code.op(OP.i32_shl);
+  };
+  field(PLACE_NUMBER);
+  code.i32(0);
   code.op(OP.i32_lt_s);
   code.if(VOID, false);
   // What of the block is not executed is executed when it begins again.
@@ -128,7 +139,7 @@ export function emitLeft(
   field(PLACE_UNDONE);
   code.op(OP.i32_add);
   code.set(left);
-  code.get(at);
+  decisionOf();
   code.get(left);
   code.call(helpers.passes);
   code.op(OP.i32_eqz);
@@ -138,7 +149,11 @@ export function emitLeft(
   emitSetLeft(code, 0);
   code.get(left);
   code.set(remaining);
-  bridge();
+  bridge(() => {
+    field(PLACE_NUMBER);
+    code.i32(~PASSED);
+    code.op(OP.i32_and);
+  });
   code.end();
   code.get(remaining);
   code.i32(0);
@@ -158,15 +173,17 @@ export function emitLeft(
   code.if();
   leave();
   code.end();
+  decisionOf();
+  code.set(decision);
   code.i32(0);
-  field(PLACE_PC, load);
+  address(PLACE_PC);
   code.memory(store, pcAddress(isa));
-  emitMore(code, helpers.more, remaining, () => code.get(at), leave);
+  emitMore(code, helpers.more, remaining, () => code.get(decision), leave);
   // Whoever took the interrupt may have let the thread go on elsewhere.
   code.i32(0);
   code.memory(load, pcAddress(isa));
   code.tee(pc);
-  field(PLACE_RETURN, load);
+  address(PLACE_RETURN);
   code.op(equal);
   isPlace();
   code.op(OP.i32_and);

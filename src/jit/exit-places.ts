@@ -1,9 +1,13 @@
 // Exits at which compiled code goes on by itself (`emitLeft`): where the budget does not suffice, or has ended, and there is an exact bridge.
+// Each is learnt when it is first taken, which a way to the host takes longer than all else that is done there: they are kept for the next run.
 
 import {
   type DECIDED_CALL,
   DECIDED_NOTHING,
   type DECIDED_STOP,
+  DECISION_ENTRY,
+  DECISIONS,
+  PASSED,
   PLACE_BITS,
   PLACE_DECISION,
   PLACE_ENTRY,
@@ -20,7 +24,33 @@ import {
 import { numberOf, slotOf } from './bridges.ts';
 import type { Inside } from './inside.ts';
 
-const at = (exit: number): number => (PLACES + (exit & ((1 << PLACE_BITS) - 1)) * PLACE_ENTRY) >>> 2;
+/** What a run has learnt, for the next one. */
+export interface PlaceImage {
+  /** Of each exit, one behind the other, what PLACES and DECISIONS have of it. */
+  readonly exitPlaces: Int32Array;
+  readonly exitDecisions: Int32Array;
+  /** By what was decided (`Inside.name`). */
+  readonly decidedBy: string;
+}
+
+/** Words of an exit, in either. */
+const PLACE_WORDS = PLACE_ENTRY >>> 2;
+const DECISION_WORDS = (PLACE_HALF_RESUME + 8) >>> 2;
+
+const NOTHING_KEPT: PlaceImage = {
+  exitPlaces: new Int32Array(0),
+  exitDecisions: new Int32Array(0),
+  decidedBy: '',
+};
+
+/** What a run has learnt is kept if it is more than this, and than a share of what was known: else all that is kept were written for little. */
+const LEAST_NEWS = 32;
+const NEWS_SHARE = 1 / 16;
+
+const indexOf = (exit: number): number => exit & ((1 << PLACE_BITS) - 1);
+/** First word of what PLACES, and DECISIONS, have of an exit. */
+const placeAt = (exit: number): number => (PLACES + indexOf(exit) * PLACE_ENTRY) >>> 2;
+const decisionAt = (exit: number): number => (DECISIONS + indexOf(exit) * DECISION_ENTRY) >>> 2;
 
 /** What an exit is that may be passed. */
 export type Passed = typeof DECIDED_STOP | typeof DECIDED_CALL;
@@ -29,6 +59,13 @@ export class ExitPlaces {
   readonly #i32: Int32Array;
   readonly #inside: () => Inside | undefined;
   #used = false;
+  /** What another run has learnt, and by slots, whose units are not there yet, where in that. */
+  #kept: PlaceImage = NOTHING_KEPT;
+  readonly #asleep = new Map<number, number[]>();
+  /** Whether what was decided there would be decided here. */
+  #trusts = true;
+  /** How much has been learnt since. */
+  #learnt = 0;
 
   constructor(i32: Int32Array, inside: () => Inside | undefined) {
     this.#i32 = i32;
@@ -48,9 +85,15 @@ export class ExitPlaces {
    * @param place of the bridge that stands for `epc`, whose unit is there; negative where there is none
    */
   add(exit: number, undone: number, pc: number, epc: number, place: number): void {
-    const word = place < 0 ? this.#put(exit, undone, -1, 0) : this.#put(exit, undone, slotOf(place), numberOf(place));
+    if (place < 0) this.#put(exit, undone, -1, 0);
+    else this.#put(exit, undone, slotOf(place), numberOf(place));
+    const word = decisionAt(exit);
     this.#setAddress(word + (PLACE_PC >>> 2), pc);
     this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
+    this.#forgetDecisions(word);
+  }
+
+  #forgetDecisions(word: number): void {
     this.#i32[word + (PLACE_DECISION >>> 2)] = DECIDED_NOTHING;
     this.#i32[word + (PLACE_HALF >>> 2)] = DECIDED_NOTHING;
   }
@@ -58,52 +101,133 @@ export class ExitPlaces {
   /**
    * Has the next interrupt at a place taken within compiled code: most places see no second one, and deciding takes longer than an interrupt.
    * What is decided where a call is half executed comes last.
-   * @param place its offset from PLACES
+   * @param place its offset from DECISIONS
    */
   decide(place: number): void {
-    const word = (PLACES + place) >>> 2;
+    const word = (DECISIONS + place) >>> 2;
     const plain = this.#i32[word + (PLACE_DECISION >>> 2)]!;
     if (plain === DECIDED_NOTHING) this.#decide(word, false, PLACE_DECISION, PLACE_RESUME);
     else if (plain > 0 && this.#i32[word + (PLACE_HALF >>> 2)] === DECIDED_NOTHING)
       this.#decide(word, true, PLACE_HALF, PLACE_HALF_RESUME);
   }
 
-  #decide(word: number, half: boolean, decisionAt: number, resumeAt: number): void {
+  #decide(word: number, half: boolean, decisionField: number, resumeField: number): void {
     const inside = this.#inside();
     if (inside === undefined) return;
     const returns = word + (PLACE_RETURN >>> 2);
     const pc = this.#i32[returns + 1]! * 2 ** 32 + (this.#i32[returns]! >>> 0);
     const { decision, resume } = inside.decide(pc, half);
-    this.#i32[word + (decisionAt >>> 2)] = decision;
-    this.#setAddress(word + (resumeAt >>> 2), resume);
+    this.#i32[word + (decisionField >>> 2)] = decision;
+    this.#setAddress(word + (resumeField >>> 2), resume);
+    this.#learnt++;
   }
 
   /** The same of a breakpoint, or of a system call, behind which an entry, or an exact bridge, leads on: its slot, and a number. */
   addPassed(exit: number, decision: Passed, undone: number, slot: number, number: number): void {
-    const word = this.#put(exit, undone, slot, number);
-    this.#i32[word + (PLACE_DECISION >>> 2)] = decision;
+    this.#put(exit, undone, slot, number | PASSED);
+    this.#i32[decisionAt(exit) + (PLACE_DECISION >>> 2)] = decision;
   }
 
   /** Whether it is known. */
   has(exit: number): boolean {
-    return this.#i32[at(exit)] === exit;
+    return this.#i32[placeAt(exit)] === exit;
   }
 
-  #put(exit: number, undone: number, slot: number, number: number): number {
+  #put(exit: number, undone: number, slot: number, number: number): void {
     const i32 = this.#i32;
-    const word = at(exit);
+    const word = placeAt(exit);
     i32[word] = exit;
     i32[word + (PLACE_SLOT >>> 2)] = slot;
     i32[word + (PLACE_NUMBER >>> 2)] = number;
     i32[word + (PLACE_UNDONE >>> 2)] = undone;
     this.#used = true;
-    return word;
+    this.#learnt++;
+  }
+
+  // From run to run
+
+  /** Whether so much has been learnt that it is to be kept. */
+  get isNews(): boolean {
+    return this.#learnt > LEAST_NEWS + (this.#kept.exitPlaces.length / PLACE_WORDS) * NEWS_SHARE;
+  }
+
+  /** All that was learnt. @param inUse whether the unit in a slot is kept as well */
+  image(inUse: (slot: number) => boolean): PlaceImage {
+    const places: Int32Array[] = [];
+    const decisions: Int32Array[] = [];
+    const add = (fromPlaces: Int32Array, place: number, fromDecisions: Int32Array, decision: number): void => {
+      const slot = fromPlaces[place + (PLACE_SLOT >>> 2)]!;
+      if (slot >= 0 && !inUse(slot)) return;
+      places.push(fromPlaces.subarray(place, place + PLACE_WORDS));
+      decisions.push(fromDecisions.subarray(decision, decision + DECISION_WORDS));
+    };
+    const i32 = this.#i32;
+    if (this.#used) {
+      for (let index = 0; index < 1 << PLACE_BITS; index++)
+        if (i32[placeAt(index)] !== 0) add(i32, placeAt(index), i32, decisionAt(index));
+    }
+    const { exitPlaces, exitDecisions } = this.#kept;
+    for (const numbers of this.#asleep.values())
+      for (const k of numbers) add(exitPlaces, PLACE_WORDS * k, exitDecisions, DECISION_WORDS * k);
+    const joined = (rows: readonly Int32Array[], words: number): Int32Array => {
+      const all = new Int32Array(words * rows.length);
+      for (const [k, row] of rows.entries()) all.set(row, words * k);
+      return all;
+    };
+    return {
+      exitPlaces: joined(places, PLACE_WORDS),
+      exitDecisions: joined(decisions, DECISION_WORDS),
+      decidedBy: this.#inside()?.name ?? this.#kept.decidedBy,
+    };
+  }
+
+  /** Begins with what another run has learnt. Where units have to be there first, `awoke` says that they are. */
+  adopt(image: PlaceImage): void {
+    const { exitPlaces, decidedBy } = image;
+    const inside = this.#inside();
+    this.#kept = image;
+    this.#trusts = inside === undefined || inside.name === decidedBy;
+    this.#learnt = 0;
+    for (let k = 0; PLACE_WORDS * k < exitPlaces.length; k++) {
+      const slot = exitPlaces[PLACE_WORDS * k + (PLACE_SLOT >>> 2)]!;
+      const ofSlot = this.#asleep.get(slot);
+      if (slot < 0) this.#takeOver(k);
+      else if (ofSlot === undefined) this.#asleep.set(slot, [k]);
+      else ofSlot.push(k);
+    }
+  }
+
+  /** The units in some slots, which were another run's, are there now. */
+  awoke(slots: readonly number[]): void {
+    if (this.#asleep.size === 0) return;
+    for (const slot of slots) {
+      for (const k of this.#asleep.get(slot) ?? []) this.#takeOver(k);
+      this.#asleep.delete(slot);
+    }
+  }
+
+  /** Takes over what is kept of an exit. */
+  #takeOver(k: number): void {
+    const i32 = this.#i32;
+    const { exitPlaces, exitDecisions } = this.#kept;
+    const exit = exitPlaces[PLACE_WORDS * k]!;
+    const passed = (exitPlaces[PLACE_WORDS * k + (PLACE_NUMBER >>> 2)]! & PASSED) !== 0;
+    // What was passed in another's place is to be learnt anew.
+    if (passed && !this.#trusts) return;
+    const [place, decision] = [placeAt(exit), decisionAt(exit)];
+    for (let i = 0; i < PLACE_WORDS; i++) i32[place + i] = exitPlaces[PLACE_WORDS * k + i]!;
+    for (let i = 0; i < DECISION_WORDS; i++) i32[decision + i] = exitDecisions[DECISION_WORDS * k + i]!;
+    if (!this.#trusts) this.#forgetDecisions(decision);
+    this.#used = true;
   }
 
   /** Forgets all of them. */
   clear(): void {
+    this.#kept = NOTHING_KEPT;
+    this.#asleep.clear();
+    this.#learnt = 0;
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#used) this.#i32.fill(0, at(0), at(0) + ((PLACE_ENTRY << PLACE_BITS) >>> 2));
+    if (this.#used) this.#i32.fill(0, placeAt(0), placeAt(0) + ((PLACE_ENTRY << PLACE_BITS) >>> 2));
     this.#used = false;
   }
 }

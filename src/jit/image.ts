@@ -6,6 +6,7 @@
 import type { NumberedList } from '../engine/flags.ts';
 import type { BridgeImage } from './bridges.ts';
 import type { EntryImage } from './entries.ts';
+import type { PlaceImage } from './exit-places.ts';
 import type { ExitImage } from './exits.ts';
 import type { FunctionImage } from './planner.ts';
 
@@ -51,7 +52,7 @@ export interface HostImage {
   readonly inside: (MachineCode & { readonly name: string }) | undefined;
 }
 
-export interface CodeImage extends EntryImage, BridgeImage, FunctionImage {
+export interface CodeImage extends EntryImage, BridgeImage, PlaceImage, FunctionImage {
   /** Undefined where the host's machine code cannot be had. */
   readonly host: HostImage | undefined;
   /** Those modules of which something is still in use. */

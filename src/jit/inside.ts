@@ -11,12 +11,12 @@ export interface Inside {
    * @param half whether LR says that a call there is half executed
    */
   decide(pc: number, half: boolean): { readonly decision: number; readonly resume: number };
-  /** Of what the module is made for: where this is the same, the module is. */
+  /** Of what the module is made for, and by what is decided: where this is the same, the module and decisions are. */
   readonly name: string;
   /**
    * The module that does it. Imports the host's `h.more`, for what it leaves to the host, and exports two functions of compiled code's, in the
    * place of the host's of the same names (runtime.ts): `more(place)` says for how many instructions to go on where the budget has ended, `place`
-   * being that of the exit (PLACES), 0 where it has none; `passes(place, left)` whether to go on at a breakpoint, or behind a system call, so many
+   * being that of the exit (DECISIONS), 0 where it has none; `passes(place, left)` whether to go on at a breakpoint, or behind a system call, so many
    * instructions being left.
    */
   module(memoryPages: number): Uint8Array<ArrayBuffer>;

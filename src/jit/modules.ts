@@ -99,11 +99,19 @@ export class Modules {
   /** By slot: the modules that sleep. */
   #asleep: (Held | undefined)[] = [];
   #slots = 0;
+  readonly #awoke: (slots: readonly number[]) => void;
 
-  constructor(host: () => ModuleHost, assemble: Assemble, store: CodeStore | undefined) {
+  /** @param awoke is told of slots whose functions, which were another run's, are there from now on */
+  constructor(
+    host: () => ModuleHost,
+    assemble: Assemble,
+    store: CodeStore | undefined,
+    awoke: (slots: readonly number[]) => void,
+  ) {
     this.#host = host;
     this.#assemble = assemble;
     this.#store = store;
+    this.#awoke = awoke;
   }
 
   /** How many slots of the table are taken: the next unit's. */
@@ -174,6 +182,7 @@ export class Modules {
       if (native !== undefined) held.module = { bytes, slots, instructions, native: undefined, optimised: false };
     }
     this.#instantiate(made);
+    this.#awoke(held.module.slots);
   }
 
   #instantiate(module: WebAssembly.Module): void {

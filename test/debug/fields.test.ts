@@ -23,7 +23,7 @@ describe.each([
 
   beforeEach(() => {
     const arch = archOf(goarch);
-    memory = new Memory({ bigEndian: arch.bigEndian, limit: 2 ** 47, size: 2 ** 23 });
+    memory = new Memory({ bigEndian: arch.bigEndian, limit: 2 ** 47, size: 2 ** 24 });
     prot.clear();
     for (const page of [0, 1]) prot.set(BASE + page * 4096, RW);
     memory.setSource({ protectionAt: (address) => prot.get(address - (address % 4096)) ?? -1 });

@@ -5,7 +5,7 @@ import { Memory } from '../../src/engine/memory.ts';
 const SP = 0xc000_0400_f0;
 
 function make(): { readonly memory: Memory; readonly state: HandlerState } {
-  const memory = new Memory({ bigEndian: false, limit: 2 ** 47, size: 2 ** 23 });
+  const memory = new Memory({ bigEndian: false, limit: 2 ** 47, size: 2 ** 24 });
   return { memory, state: new HandlerState(memory) };
 }
 

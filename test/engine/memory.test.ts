@@ -4,7 +4,7 @@ import { GuestFault, Memory, PROT_EXEC, PROT_READ, PROT_WRITE } from '../../src/
 const RW = PROT_READ | PROT_WRITE;
 
 function make(bigEndian = false): { memory: Memory; prot: Map<number, number> } {
-  const memory = new Memory({ bigEndian, limit: 2 ** 47, size: 2 ** 23 });
+  const memory = new Memory({ bigEndian, limit: 2 ** 47, size: 2 ** 24 });
   const prot = new Map<number, number>();
   memory.setSource({ protectionAt: (address) => prot.get(Math.floor(address / 4096)) ?? -1 });
   return { memory, prot };

@@ -157,6 +157,27 @@ test.each(GOARCHES)('%s: compiled code goes on by itself wherever it has been in
   expect(stats().enters - enters).toBeLessThan(5);
 });
 
+test.each(GOARCHES)('%s: by what a run has learnt of interrupted places the next one goes from the start', (goarch) => {
+  const isa = isaFor(goarch);
+  let kept: CodeImage | undefined;
+  const store: CodeStore = {
+    load: () => kept,
+    save: (_variant, image) => {
+      kept = image;
+    },
+  };
+  const started = (): ReturnType<typeof bareMachine> =>
+    bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE, store });
+  const [first, second, unlearnt] = [started(), started(), started()];
+  for (let i = 0; i < 3; i++) goOn(first.machine, () => exceptionReturn(first.machine));
+  first.machine.keepCode();
+  goOnAsEvaluated(goarch, second.machine);
+  const none = new Int32Array(0);
+  kept = { ...kept!, exitPlaces: none, exitDecisions: none, linkedBridges: new Float64Array(0) };
+  goOnAsEvaluated(goarch, unlearnt.machine);
+  expect(2 * second.stats().enters).toBeLessThan(unlearnt.stats().enters);
+});
+
 test.each(GOARCHES)(
   '%s: what was kept of an earlier run is done without where a part of it cannot be read',
   (goarch) => {

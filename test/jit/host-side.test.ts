@@ -12,8 +12,8 @@ import { I32 } from '../../src/jit/opcodes.ts';
 import { Code } from '../../src/jit/wasm.ts';
 
 const isa = isaFor('mips64le');
-const memory = new Memory({ bigEndian: false, limit: 2 ** 40, size: 2 ** 23 });
-const PAGES = 2 ** 23 / 65536;
+const memory = new Memory({ bigEndian: false, limit: 2 ** 40, size: 2 ** 24 });
+const PAGES = 2 ** 24 / 65536;
 
 /** Takes a module itself for its machine code. */
 const native: NativeCode = {

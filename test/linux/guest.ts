@@ -49,7 +49,7 @@ export class Guest {
 
   constructor(goarch: Goarch, options: Partial<VfsOptions> = {}) {
     const isa = isaFor(goarch);
-    const machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31, memorySize: 2 ** 23 });
+    const machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31, memorySize: 2 ** 24 });
     const abi = abiFor(isa.variant);
     this.vfs = new Vfs({ pid: 1000, uid: 1000, gid: 1000, bigEndian: abi.bigEndian, output: this.output, ...options });
     this.kernel = new Kernel({ machine, abi, files: this.vfs });

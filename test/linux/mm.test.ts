@@ -10,7 +10,7 @@ let memory: Memory;
 let mm: AddressSpace;
 
 beforeEach(() => {
-  memory = new Memory({ bigEndian: false, limit: TASK_SIZE, size: 2 ** 24 });
+  memory = new Memory({ bigEndian: false, limit: TASK_SIZE, size: 2 ** 25 });
   mm = new AddressSpace(memory, TASK_SIZE);
   memory.setSource(mm);
   mm.setLayout(0x500000, 0x7fff_0000_0000);

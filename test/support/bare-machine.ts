@@ -43,7 +43,7 @@ export function bareMachine(
   };
   const machine = new Machine(isa, {
     limit: isa.variant.width === 64 ? 2 ** 40 : 2 ** 31,
-    memorySize: 2 ** 23,
+    memorySize: 2 ** 24,
     compiler: compiled && jit({ ...compiled, policy: { ...AT_ONCE, ...compiled.policy }, onStats }),
   });
   const bytes = Uint8Array.from(code);

@@ -37,7 +37,7 @@ const MACHINES = new WeakMap<Isa, Machine>();
 function freshMachine(isa: Isa): Machine {
   let machine = MACHINES.get(isa);
   if (machine === undefined) {
-    machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 47 : 2 ** 31, memorySize: 2 ** 23 });
+    machine = new Machine(isa, { limit: isa.variant.width === 64 ? 2 ** 47 : 2 ** 31, memorySize: 2 ** 24 });
     MACHINES.set(isa, machine);
   }
   machine.memory.discard(0, machine.memory.limit);

@@ -44,7 +44,8 @@ export function insideOf(handler: HostHandler, requests: RequestLog, kernel: Ker
     },
     get name() {
       const { epoch, ...numbers } = insideNumbers(handler, kernel);
-      return `${Object.values(numbers).join(' ')} ${epoch}`;
+      const { rules } = preemption;
+      return `${Object.values(numbers).join(' ')} ${epoch} ${rules.name} ${program.tablesChecksum} ${requests.place}`;
     },
     module: (memoryPages) =>
       insideModule(

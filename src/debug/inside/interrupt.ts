@@ -3,12 +3,12 @@
 import {
   DECIDED_REFUSED,
   DECIDED_SAFE,
+  DECISIONS,
   PLACE_DECISION,
   PLACE_HALF,
   PLACE_HALF_RESUME,
   PLACE_RESUME,
   PLACE_RETURN,
-  PLACES,
   STATE,
   STRETCH_END,
   TAKE_EVERY,
@@ -38,7 +38,7 @@ import { emitServe, emitStatus, emitTaken } from './served.ts';
 const checkIndex = (check: CheckId): number => CHECKS.indexOf(check);
 
 /**
- * Takes the interrupt at an exit whose budget has ended (layout.ts, PLACES), and returns for how many instructions to go on; leaves where it is
+ * Takes the interrupt at an exit whose budget has ended (layout.ts, DECISIONS), and returns for how many instructions to go on; leaves where it is
  * not for it to do so, nothing having changed. Names and order are those of the handler and of `Preemption`.
  */
 export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): void {
@@ -57,7 +57,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   e.leaveUnless(e.op(OP.f64_le, e.op(OP.f64_convert_i64_s, next), e.load(OP.f64_load, TAKE_UNTIL)));
 
   // Who was interrupted, and where
-  const pc = e.let(e.pointer, e.load(pointerLoad, PLACES + PLACE_RETURN, place));
+  const pc = e.let(e.pointer, e.load(pointerLoad, DECISIONS + PLACE_RETURN, place));
   const sp = e.let(e.pointer, e.getRegister(arch.spRegister));
   const gp =
     arch.gTlsOffset === undefined
@@ -96,8 +96,8 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   const decision = e.get(decisionLocal);
   const resume = e.get(resumeLocal);
   const decided = (decisionAt: number, resumeAt: number) => (): void => {
-    e.set(decisionLocal, e.load(OP.i32_load, PLACES + decisionAt, place));
-    e.set(resumeLocal, e.load(pointerLoad, PLACES + resumeAt, place));
+    e.set(decisionLocal, e.load(OP.i32_load, DECISIONS + decisionAt, place));
+    e.set(resumeLocal, e.load(pointerLoad, DECISIONS + resumeAt, place));
   };
   const plainly = decided(PLACE_DECISION, PLACE_RESUME);
   if (arch.lrRegister === undefined) plainly();

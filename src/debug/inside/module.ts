@@ -2,7 +2,7 @@
 // rest. It decides nothing of its own: it does what the handler, the log of requests and the kernel would do in common cases, and leaves all
 // others to them.
 
-import { DECIDED_STOP, PLACE_DECISION, PLACES } from '../../engine/layout.ts';
+import { DECIDED_STOP, DECISIONS, PLACE_DECISION } from '../../engine/layout.ts';
 import { assemble } from '../../jit/assemble.ts';
 import { I32, OP } from '../../jit/opcodes.ts';
 import { emitClockCall } from './clock-call.ts';
@@ -30,7 +30,7 @@ export function insideModule(program: InsideProgram, memoryPages: number): Uint8
   const [place, left] = [passes.get(0), passes.get(1)];
   const isStop = passes.op(
     OP.i32_eq,
-    passes.load(OP.i32_load, PLACES + PLACE_DECISION, place),
+    passes.load(OP.i32_load, DECISIONS + PLACE_DECISION, place),
     passes.i32(DECIDED_STOP),
   );
   passes.orHost(
