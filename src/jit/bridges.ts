@@ -7,16 +7,28 @@
 
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { BRIDGE_JUMPS } from '../engine/layout.ts';
-import { AddressMap } from './address-map.ts';
+import { firstOf } from './first-of.ts';
 import { beginJumps, forgetJumps, putJump } from './jumps.ts';
 
-/** The addresses that exact bridges can be entered at, and the place of each. */
-export interface BridgeImage {
-  readonly bridgePcs: Float64Array;
-  readonly bridgePlaces: Int32Array;
-  /** Those of them that compiled code could go to by itself, in any order. */
-  readonly linkedBridges: Float64Array;
+/** Addresses, and the place of each in an exact bridge. */
+interface PlacedBridges {
+  readonly pcs: Float64Array;
+  readonly places: Int32Array;
 }
+
+export interface BridgeImage {
+  /** Those that exact bridges can be entered at, in order. */
+  readonly bridges: PlacedBridges;
+  /** Of them those that the driver found, in order of places. */
+  readonly linkedBridges: PlacedBridges;
+}
+
+const NO_BRIDGES: PlacedBridges = { pcs: new Float64Array(0), places: new Int32Array(0) };
+
+const placed = (bridges: readonly (readonly [pc: number, place: number])[]): PlacedBridges => ({
+  pcs: Float64Array.from(bridges, ([pc]) => pc),
+  places: Int32Array.from(bridges, ([, place]) => place),
+});
 
 /** A place in a bridge as one number: its slot, and the number of an entry, of which there are no more than that leaves room for. */
 const NUMBER_BITS = 8;
@@ -29,8 +41,11 @@ export const numberOf = (place: number): number => place & ((1 << NUMBER_BITS) -
 const MOST_WANTED = 100_000;
 
 export class Bridges {
-  /** Of those that are exact, by address; the others are entries and nothing else. */
-  readonly #places = new AddressMap();
+  /** Of this run's, those that are exact, by address; the others are entries and nothing else. */
+  readonly #places = new Map<number, number>();
+  /** Of another run: those that are exact, and those of them that the driver finds as soon as their units are there. */
+  #adopted = NO_BRIDGES;
+  #adoptedLinks = NO_BRIDGES;
   /** Where there is none yet, and the evaluator took over instead: how often because the budget was too small, and how often otherwise. */
   readonly #exhausted = new Map<number, number>();
   readonly #wanted = new Map<number, number>();
@@ -42,10 +57,8 @@ export class Bridges {
   readonly #exactThreshold: number;
   readonly #isa: Isa;
   readonly #i32: Int32Array;
-  /** Those that the driver finds. */
+  /** Those of this run's that the driver finds. */
   readonly #linked = new Set<number>();
-  /** By slot, those that another run linked, and whose units are not there yet. */
-  readonly #asleep = new Map<number, number[]>();
 
   /**
    * @param i32 the one memory
@@ -62,7 +75,11 @@ export class Bridges {
 
   /** The place in an exact bridge that stands for `pc`; negative where there is none. */
   place(pc: number): number {
-    return this.#places.get(pc);
+    const place = this.#places.get(pc);
+    if (place !== undefined) return place;
+    const { pcs, places } = this.#adopted;
+    const i = firstOf(pcs.length, (each) => pcs[each]! >= pc);
+    return pcs[i] === pc ? places[i]! : -1;
   }
 
   /** The evaluator takes over at `pc`; with `exhausted`, because the budget is too small for what comes next. */
@@ -117,52 +134,56 @@ export class Bridges {
 
   /** Lets the driver go to a place by itself. Its unit is there. */
   link(pc: number, place: number): void {
-    putJump(this.#i32, this.#isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
+    this.#putJump(pc, place);
     this.#linked.add(pc);
+  }
+
+  #putJump(pc: number, place: number): void {
+    putJump(this.#i32, this.#isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
   }
 
   /** The units in some slots are there now. */
   awoke(slots: readonly number[]): void {
-    if (this.#asleep.size === 0) return;
+    const { pcs, places } = this.#adoptedLinks;
+    if (pcs.length === 0) return;
     for (const slot of slots) {
-      for (const pc of this.#asleep.get(slot) ?? []) this.link(pc, this.place(pc));
-      this.#asleep.delete(slot);
+      let i = firstOf(places.length, (each) => slotOf(places[each]!) >= slot);
+      for (; i < places.length && slotOf(places[i]!) === slot; i++) this.#putJump(pcs[i]!, places[i]!);
     }
   }
 
   /** The slots that they are in. */
   slots(): Set<number> {
-    return new Set([...this.#places.entries()].map(([, place]) => slotOf(place)));
+    const slots = new Set<number>();
+    for (const places of [this.#places.values(), this.#adopted.places])
+      for (const place of places) slots.add(slotOf(place));
+    return slots;
   }
 
   /** @param isEntry whether there is an entry at an address, which is to be found there instead */
   all(isEntry: (pc: number) => boolean): BridgeImage {
-    const places = [...this.#places.entries()].sort(([a], [b]) => a - b);
-    const linked = [...this.#linked, ...[...this.#asleep.values()].flat()];
+    const byPc = new Map<number, number>();
+    for (const [i, pc] of this.#adopted.pcs.entries()) byPc.set(pc, this.#adopted.places[i]!);
+    for (const [pc, place] of this.#places) byPc.set(pc, place);
+    const linked = new Set([...this.#adoptedLinks.pcs, ...this.#linked]);
     return {
-      bridgePcs: Float64Array.from(places, ([pc]) => pc),
-      bridgePlaces: Int32Array.from(places, ([, place]) => place),
-      linkedBridges: Float64Array.from(linked.filter((pc) => !isEntry(pc))),
+      bridges: placed([...byPc].sort(([a], [b]) => a - b)),
+      linkedBridges: placed([...byPc].filter(([pc]) => linked.has(pc) && !isEntry(pc)).sort(([, a], [, b]) => a - b)),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
-  adopt({ bridgePcs, bridgePlaces, linkedBridges }: BridgeImage): void {
-    this.#places.reserve(bridgePcs.length);
-    for (const [i, pc] of bridgePcs.entries()) this.#places.set(pc, bridgePlaces[i]!);
-    for (const pc of linkedBridges) {
-      const slot = slotOf(this.place(pc));
-      const ofSlot = this.#asleep.get(slot);
-      if (ofSlot === undefined) this.#asleep.set(slot, [pc]);
-      else ofSlot.push(pc);
-    }
+  adopt({ bridges, linkedBridges }: BridgeImage): void {
+    this.#adopted = bridges;
+    this.#adoptedLinks = linkedBridges;
   }
 
   clear(): void {
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#linked.size > 0) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
+    if (this.#linked.size + this.#adoptedLinks.pcs.length > 0) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
     this.#linked.clear();
-    this.#asleep.clear();
+    this.#adopted = NO_BRIDGES;
+    this.#adoptedLinks = NO_BRIDGES;
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();

@@ -120,7 +120,7 @@ export class Compiled {
       },
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
-    this.exitPlaces = new ExitPlaces(memory.i32, inside);
+    this.exitPlaces = new ExitPlaces(memory.i32, inside, (slot) => this.modules.sleeps(slot));
     this.visits = new VisitCounts(memory.i32, policy.visits);
     this.bridges = new Bridges(isa, memory.i32, policy.bridgeThreshold, policy.exactThreshold);
     this.watch = new Watch(memory);

@@ -4,6 +4,7 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import type { CodeBlock, DecodeCache } from '../engine/decode.ts';
 import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMPS } from '../engine/layout.ts';
+import { firstOf } from './first-of.ts';
 import { beginJumps, forgetJumps, jumpHash, putJump } from './jumps.ts';
 import { CacheFull } from './watch.ts';
 
@@ -75,14 +76,7 @@ export class Entries {
   /** Index of the first entry that was taken over whose address is not below `pc`. */
   #firstFrom(pc: number): number {
     const adopted = this.#adopted;
-    let low = 0;
-    let high = adopted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (adopted[middle]! < pc) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstOf(adopted.length, (i) => adopted[i]! >= pc);
   }
 
   #adoptedEntry(i: number): Entry {

@@ -22,11 +22,12 @@ import {
   PLACES,
 } from '../engine/layout.ts';
 import { numberOf, slotOf } from './bridges.ts';
+import { firstOf } from './first-of.ts';
 import type { Inside } from './inside.ts';
 
 /** What a run has learnt, for the next one. */
 export interface PlaceImage {
-  /** Of each exit, one behind the other, what PLACES and DECISIONS have of it. */
+  /** Of each exit what PLACES and DECISIONS have of it, in order of slots. */
   readonly exitPlaces: Int32Array;
   readonly exitDecisions: Int32Array;
   /** By what was decided (`Inside.name`). */
@@ -47,6 +48,9 @@ const NOTHING_KEPT: PlaceImage = {
 const LEAST_NEWS = 32;
 const NEWS_SHARE = 1 / 16;
 
+/** Of an exit that no bridge goes on from. */
+const NO_SLOT = -1;
+
 const indexOf = (exit: number): number => exit & ((1 << PLACE_BITS) - 1);
 /** First word of what PLACES, and DECISIONS, have of an exit. */
 const placeAt = (exit: number): number => (PLACES + indexOf(exit) * PLACE_ENTRY) >>> 2;
@@ -59,17 +63,22 @@ export class ExitPlaces {
   readonly #i32: Int32Array;
   readonly #inside: () => Inside | undefined;
   #used = false;
-  /** What another run has learnt, and by slots, whose units are not there yet, where in that. */
+  readonly #sleeps: (slot: number) => boolean;
+  /** What another run has learnt. */
   #kept: PlaceImage = NOTHING_KEPT;
-  readonly #asleep = new Map<number, number[]>();
   /** Whether what was decided there would be decided here. */
   #trusts = true;
   /** How much has been learnt since. */
   #learnt = 0;
 
-  constructor(i32: Int32Array, inside: () => Inside | undefined) {
+  /**
+   * @param i32 the one memory
+   * @param sleeps whether the unit in a slot is another run's, and not there yet
+   */
+  constructor(i32: Int32Array, inside: () => Inside | undefined, sleeps: (slot: number) => boolean) {
     this.#i32 = i32;
     this.#inside = inside;
+    this.#sleeps = sleeps;
   }
 
   #setAddress(word: number, address: number): void {
@@ -85,7 +94,7 @@ export class ExitPlaces {
    * @param place of the bridge that stands for `epc`, whose unit is there; negative where there is none
    */
   add(exit: number, undone: number, pc: number, epc: number, place: number): void {
-    if (place < 0) this.#put(exit, undone, -1, 0);
+    if (place < 0) this.#put(exit, undone, NO_SLOT, 0);
     else this.#put(exit, undone, slotOf(place), numberOf(place));
     const word = decisionAt(exit);
     this.#setAddress(word + (PLACE_PC >>> 2), pc);
@@ -148,18 +157,20 @@ export class ExitPlaces {
 
   /** Whether so much has been learnt that it is to be kept. */
   get isNews(): boolean {
-    return this.#learnt > LEAST_NEWS + (this.#kept.exitPlaces.length / PLACE_WORDS) * NEWS_SHARE;
+    return this.#learnt > LEAST_NEWS + this.#keptCount * NEWS_SHARE;
   }
 
   /** All that was learnt. @param inUse whether the unit in a slot is kept as well */
   image(inUse: (slot: number) => boolean): PlaceImage {
-    const places: Int32Array[] = [];
-    const decisions: Int32Array[] = [];
-    const add = (fromPlaces: Int32Array, place: number, fromDecisions: Int32Array, decision: number): void => {
-      const slot = fromPlaces[place + (PLACE_SLOT >>> 2)]!;
+    const known: { readonly slot: number; readonly place: Int32Array; readonly decision: Int32Array }[] = [];
+    const add = (places: Int32Array, place: number, decisions: Int32Array, decision: number): void => {
+      const slot = places[place + (PLACE_SLOT >>> 2)]!;
       if (slot >= 0 && !inUse(slot)) return;
-      places.push(fromPlaces.subarray(place, place + PLACE_WORDS));
-      decisions.push(fromDecisions.subarray(decision, decision + DECISION_WORDS));
+      known.push({
+        slot,
+        place: places.subarray(place, place + PLACE_WORDS),
+        decision: decisions.subarray(decision, decision + DECISION_WORDS),
+      });
     };
     const i32 = this.#i32;
     if (this.#used) {
@@ -167,42 +178,45 @@ export class ExitPlaces {
         if (i32[placeAt(index)] !== 0) add(i32, placeAt(index), i32, decisionAt(index));
     }
     const { exitPlaces, exitDecisions } = this.#kept;
-    for (const numbers of this.#asleep.values())
-      for (const k of numbers) add(exitPlaces, PLACE_WORDS * k, exitDecisions, DECISION_WORDS * k);
-    const joined = (rows: readonly Int32Array[], words: number): Int32Array => {
-      const all = new Int32Array(words * rows.length);
-      for (const [k, row] of rows.entries()) all.set(row, words * k);
-      return all;
-    };
-    return {
-      exitPlaces: joined(places, PLACE_WORDS),
-      exitDecisions: joined(decisions, DECISION_WORDS),
+    for (let k = 0; k < this.#keptCount; k++)
+      if (this.#sleeps(this.#keptSlot(k))) add(exitPlaces, PLACE_WORDS * k, exitDecisions, DECISION_WORDS * k);
+    known.sort((a, b) => a.slot - b.slot);
+    const image = {
+      exitPlaces: new Int32Array(PLACE_WORDS * known.length),
+      exitDecisions: new Int32Array(DECISION_WORDS * known.length),
       decidedBy: this.#inside()?.name ?? this.#kept.decidedBy,
     };
+    for (const [k, { place, decision }] of known.entries()) {
+      image.exitPlaces.set(place, PLACE_WORDS * k);
+      image.exitDecisions.set(decision, DECISION_WORDS * k);
+    }
+    return image;
   }
 
   /** Begins with what another run has learnt. Where units have to be there first, `awoke` says that they are. */
   adopt(image: PlaceImage): void {
-    const { exitPlaces, decidedBy } = image;
     const inside = this.#inside();
     this.#kept = image;
-    this.#trusts = inside === undefined || inside.name === decidedBy;
+    this.#trusts = inside === undefined || inside.name === image.decidedBy;
     this.#learnt = 0;
-    for (let k = 0; PLACE_WORDS * k < exitPlaces.length; k++) {
-      const slot = exitPlaces[PLACE_WORDS * k + (PLACE_SLOT >>> 2)]!;
-      const ofSlot = this.#asleep.get(slot);
-      if (slot < 0) this.#takeOver(k);
-      else if (ofSlot === undefined) this.#asleep.set(slot, [k]);
-      else ofSlot.push(k);
-    }
+    this.awoke([NO_SLOT]);
+  }
+
+  get #keptCount(): number {
+    return this.#kept.exitPlaces.length / PLACE_WORDS;
+  }
+
+  #keptSlot(k: number): number {
+    return this.#kept.exitPlaces[PLACE_WORDS * k + (PLACE_SLOT >>> 2)]!;
   }
 
   /** The units in some slots, which were another run's, are there now. */
   awoke(slots: readonly number[]): void {
-    if (this.#asleep.size === 0) return;
+    const count = this.#keptCount;
+    if (count === 0) return;
     for (const slot of slots) {
-      for (const k of this.#asleep.get(slot) ?? []) this.#takeOver(k);
-      this.#asleep.delete(slot);
+      let k = firstOf(count, (each) => this.#keptSlot(each) >= slot);
+      for (; k < count && this.#keptSlot(k) === slot; k++) this.#takeOver(k);
     }
   }
 
@@ -224,7 +238,6 @@ export class ExitPlaces {
   /** Forgets all of them. */
   clear(): void {
     this.#kept = NOTHING_KEPT;
-    this.#asleep.clear();
     this.#learnt = 0;
     // Mostly there are none, and memory that was never touched is not to be.
     if (this.#used) this.#i32.fill(0, placeAt(0), placeAt(0) + ((PLACE_ENTRY << PLACE_BITS) >>> 2));

@@ -173,7 +173,8 @@ test.each(GOARCHES)('%s: by what a run has learnt of interrupted places the next
   first.machine.keepCode();
   goOnAsEvaluated(goarch, second.machine);
   const none = new Int32Array(0);
-  kept = { ...kept!, exitPlaces: none, exitDecisions: none, linkedBridges: new Float64Array(0) };
+  const noLinks = { pcs: new Float64Array(0), places: none };
+  kept = { ...kept!, exitPlaces: none, exitDecisions: none, linkedBridges: noLinks };
   goOnAsEvaluated(goarch, unlearnt.machine);
   expect(2 * second.stats().enters).toBeLessThan(unlearnt.stats().enters);
 });

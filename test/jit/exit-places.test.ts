@@ -26,10 +26,15 @@ const insideNamed = (name: string): Inside => ({
   module: () => new Uint8Array(0),
 });
 
-/** Those of a run of their own, and the memory that they are in. */
+/** Those of a run of their own, and the memory that they are in. All units of other runs sleep. */
 function places(name: string): { readonly i32: Int32Array; readonly exits: ExitPlaces } {
   const i32 = new Int32Array(2 ** 22);
-  return { i32, exits: new ExitPlaces(i32, () => insideNamed(name)) };
+  const exits = new ExitPlaces(
+    i32,
+    () => insideNamed(name),
+    (slot) => slot >= 0,
+  );
+  return { i32, exits };
 }
 
 const word = (i32: Int32Array, exit: number, field: number): number =>
