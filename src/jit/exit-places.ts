@@ -177,8 +177,9 @@ export class ExitPlaces {
       for (let index = 0; index < 1 << PLACE_BITS; index++)
         if (i32[placeAt(index)] !== 0) add(i32, placeAt(index), i32, decisionAt(index));
     }
+    // What somebody else decided is not handed on as ours; those who sleep are learnt anew.
     const { exitPlaces, exitDecisions } = this.#kept;
-    for (let k = 0; k < this.#keptCount; k++)
+    for (let k = 0; this.#trusts && k < this.#keptCount; k++)
       if (this.#sleeps(this.#keptSlot(k))) add(exitPlaces, PLACE_WORDS * k, exitDecisions, DECISION_WORDS * k);
     known.sort((a, b) => a.slot - b.slot);
     const image = {

@@ -93,6 +93,15 @@ test('what leads to a unit that is not kept is not kept either', () => {
   ]);
 });
 
+test('what another has decided is not handed on, though no unit was there for it', () => {
+  const [other, next] = [places('b'), places('b')];
+  other.exits.adopt(learnt('a'));
+  next.exits.adopt(other.exits.image(() => true));
+  next.exits.awoke([SLOT, OTHER_SLOT]);
+  expect(decisionWord(next.i32, DECIDED, PLACE_DECISION)).toBe(0);
+  expect(next.exits.has(CALL)).toBe(false);
+});
+
 test('what no unit was there for is handed on, and what is little is no news', () => {
   const { exits } = places('a');
   const image = learnt('a');
