@@ -3,7 +3,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { parseSchedule } from '../../src/debug/schedule.ts';
 import { Session, type SessionOptions, type Stats } from '../../src/debug/session.ts';
-import { GOARCHES } from '../../src/index.ts';
+import { type CodeImage, type CodeStore, GOARCHES } from '../../src/index.ts';
 import { fixtureSpec, type Goarch, loadFixture } from '../support/fixtures.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
@@ -31,6 +31,7 @@ function run(purpose: string, goarch: Goarch, options: Partial<SessionOptions>, 
   const interrupt = vi.spyOn(handler, 'interrupt');
   const end = session.run();
   const { seconds: _, ...stats } = session.stats(end, 0);
+  session.keepCode();
   return { stats, printed, handled: interrupt.mock.calls.length };
 }
 
@@ -53,6 +54,22 @@ describe.each(GOARCHES)('%s', (goarch) => {
     expect(compiled.stats).toEqual(evaluated.stats);
     expect(compiled.handled).toBeLessThan(evaluated.handled);
   });
+});
+
+test('what earlier runs decided of places is known, but not where other rules decide', () => {
+  let kept: CodeImage | undefined;
+  const codeStore: CodeStore = {
+    load: () => kept,
+    save: (_variant, image) => {
+      kept = image;
+    },
+  };
+  const options = { schedule: parseSchedule('every=307') };
+  const [first, second] = [1, 2].map(() => run('channels', 'mips64le', { ...options, codeStore }));
+  expect(second!.stats).toEqual(first!.stats);
+  expect(second!.handled).toBeLessThan(first!.handled);
+  const seed = { ...options, rules: 'seed' };
+  expect(run('channels', 'mips64le', { ...seed, codeStore }).stats).toEqual(run('channels', 'mips64le', seed).stats);
 });
 
 test('each system call is traced, whoever is interrupted', () => {

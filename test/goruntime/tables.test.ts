@@ -39,6 +39,20 @@ describe.each(cells())('tables of $purpose for $goarch, Go $release', (cell) => 
     expect(bare.asyncPreempt).toBe(whole.asyncPreempt);
   });
 
+  test('another byte in a table is another checksum, and one in the code is not', () => {
+    const whole = open(cell);
+    const { tablesChecksum } = whole;
+    const changedAt = (address: number): number => {
+      const segment = whole.elf.loads.find(({ vaddr, filesz }) => address >= vaddr && address < vaddr + filesz)!;
+      const bytes = load(cell).slice();
+      bytes[address - segment.vaddr + segment.offset]! ^= 1;
+      return GoProgram.open(readElf(bytes)).tablesChecksum;
+    };
+    const { table } = whole.tables;
+    expect(changedAt(whole.tables.minpc)).toBe(tablesChecksum);
+    expect(changedAt(table.functabAddr + 8 * whole.tables.nfunc + 100)).not.toBe(tablesChecksum);
+  });
+
   test('main.main has its lines, and its lines have their PCs', () => {
     const program = open(cell);
     const [entry] = program.locate('main.main').pcs;
