@@ -1,6 +1,6 @@
 // How the units of a run are put into modules for the next ones.
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { type MadeUnit, Modules } from '../../src/jit/modules.ts';
 
 /** A module of nothing. */
@@ -12,6 +12,7 @@ function modulesOf(units: readonly MadeUnit[]): Modules {
     () => host,
     () => EMPTY,
     { load: () => undefined, save: () => undefined },
+    () => undefined,
   );
   for (const unit of units) modules.add([unit]);
   return modules;
@@ -58,6 +59,7 @@ test('what is for later runs is not made a module of the host’s', () => {
     () => host,
     () => new Uint8Array(3),
     { load: () => undefined, save: () => undefined },
+    () => undefined,
   );
   const [now, later] = units('- -').map((unit) => [unit]);
   expect(() => modules.add(now!)).toThrow(WebAssembly.CompileError);
@@ -66,4 +68,27 @@ test('what is for later runs is not made a module of the host’s', () => {
 
 test('what is not in use is left out', () => {
   expect(packed('F F - F', 1000, [1, 2])).toEqual([[1], [2]]);
+});
+
+test('who wants to know is told of all slots of a module of another run as soon as one of them is there', () => {
+  const host = { table: new WebAssembly.Table({ element: 'anyfunc', initial: 8 }), imports: {} };
+  const awoke = vi.fn();
+  const modules = new Modules(
+    () => host,
+    () => EMPTY,
+    undefined,
+    awoke,
+  );
+  const kept = { bytes: EMPTY, instructions: 1, native: undefined, optimised: false };
+  modules.adopt(
+    [
+      { ...kept, slots: [0, 2] },
+      { ...kept, slots: [1] },
+    ],
+    3,
+  );
+  expect([0, 1, 2].map((slot) => modules.sleeps(slot))).toEqual([true, true, true]);
+  for (const slot of [2, 0, 2]) modules.awake(slot);
+  expect(awoke.mock.calls).toEqual([[[0, 2]]]);
+  expect([0, 1, 2].map((slot) => modules.sleeps(slot))).toEqual([false, true, false]);
 });
