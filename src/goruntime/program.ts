@@ -2,7 +2,6 @@
 
 import { type Arch, archOf } from '../arch/arch.ts';
 import { type BuildInfo, readBuildInfo } from '../object/buildinfo.ts';
-import { checksum } from '../object/checksum.ts';
 import type { Elf } from '../object/elf.ts';
 import { type FoundOffsets, findOffsets } from './facts/dwarf-offsets.ts';
 import { NEWEST_RELEASE, type StructOffsets, structOffsets } from './facts/structs.ts';
@@ -149,14 +148,14 @@ export class GoProgram {
     }
   }
 
-  /** Of what the file has of the program's memory besides code and what it writes to (CRC-32): tables that have another say something else. */
-  get tablesChecksum(): number {
+  /** What the file has of the program's memory besides code and what it writes to, by segments: all that the tables say stands there. */
+  get constants(): readonly Uint8Array[] {
     const { table } = this.tables;
     const constant = this.image.areas().filter(({ addr, end, executable, writable }) => {
       const hasTable = table.addr >= addr && table.addr < end;
       return hasTable || !(executable || writable);
     });
-    return constant.reduce((sum, { addr }) => checksum(this.image.bytesFrom(addr) ?? new Uint8Array(0), sum), 0);
+    return constant.flatMap(({ addr }) => this.image.bytesFrom(addr) ?? []);
   }
 
   /** Where the list of all goroutines is, if the program has symbols. */

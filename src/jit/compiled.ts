@@ -1,11 +1,11 @@
 // All compiled code of one machine: made of plans, taken over from another run, found by address and exit, handed on to the next run, and
 // forgotten. Nothing here decides what is compiled, or when.
 
+import { checksum } from '../engine/checksum.ts';
 import type { CompilerParts } from '../engine/compiler.ts';
 import { hostMilliseconds } from '../engine/host-clock.ts';
 import { FLAGS_SETTLER, PAGE_SIZE } from '../engine/layout.ts';
 import { GuestFault } from '../engine/memory.ts';
-import { checksum } from '../object/checksum.ts';
 import type { Block } from './blocks.ts';
 import { Bridges, placeIn, slotOf } from './bridges.ts';
 import { Coverage } from './coverage.ts';

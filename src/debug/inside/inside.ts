@@ -1,5 +1,6 @@
 // What a session has done within compiled code at interrupts: when that is possible, and what it is told of the program.
 
+import { checksum } from '../../engine/checksum.ts';
 import { DECIDED_NOTHING, DECIDED_REFUSED, DECIDED_SAFE } from '../../engine/layout.ts';
 import { TableError } from '../../goruntime/pcvalue.ts';
 import type { Inside } from '../../jit/inside.ts';
@@ -22,6 +23,7 @@ export function insideOf(handler: HostHandler, requests: RequestLog, kernel: Ker
   const { preemption, state } = handler;
   const { program, safePoints } = preemption;
   if (preemption.without.size > 0 || preemption.asyncpreemptoff || preemption.checksSecret) return undefined;
+  let tables: number | undefined;
   return {
     breakpoint: requests.place,
     get isPossible() {
@@ -44,8 +46,8 @@ export function insideOf(handler: HostHandler, requests: RequestLog, kernel: Ker
     },
     get name() {
       const { epoch, ...numbers } = insideNumbers(handler, kernel);
-      const { rules } = preemption;
-      return `${Object.values(numbers).join(' ')} ${epoch} ${rules.name} ${program.tablesChecksum} ${requests.place}`;
+      tables ??= program.constants.reduce((sum, bytes) => checksum(bytes, sum), 0);
+      return `${Object.values(numbers).join(' ')} ${epoch} ${preemption.rules.name} ${tables} ${requests.place}`;
     },
     module: (memoryPages) =>
       insideModule(
