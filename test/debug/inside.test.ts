@@ -3,8 +3,9 @@
 import { describe, expect, test, vi } from 'vitest';
 import { parseSchedule } from '../../src/debug/schedule.ts';
 import { Session, type SessionOptions, type Stats } from '../../src/debug/session.ts';
-import { type CodeImage, type CodeStore, GOARCHES } from '../../src/index.ts';
+import { GOARCHES } from '../../src/index.ts';
 import { fixtureSpec, type Goarch, loadFixture } from '../support/fixtures.ts';
+import { KeptCode } from '../support/kept-code.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
@@ -57,13 +58,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
 });
 
 test('what earlier runs decided of places is known, but not where other rules decide', () => {
-  let kept: CodeImage | undefined;
-  const codeStore: CodeStore = {
-    load: () => kept,
-    save: (_variant, image) => {
-      kept = image;
-    },
-  };
+  const codeStore = new KeptCode();
   const options = { schedule: parseSchedule('every=307') };
   const [first, second] = [1, 2].map(() => run('channels', 'mips64le', { ...options, codeStore }));
   expect(second!.stats).toEqual(first!.stats);

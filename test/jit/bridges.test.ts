@@ -5,6 +5,7 @@ import { isaFor } from '../../isa/index.ts';
 import type { Machine } from '../../src/engine/machine.ts';
 import { CodeDamaged, type CodeImage, type CodeStore } from '../../src/jit/image.ts';
 import { bareMachine, countEvaluated, watch, words } from '../support/bare-machine.ts';
+import { KeptCode } from '../support/kept-code.ts';
 import { differences } from '../support/lockstep.ts';
 import { Random } from '../support/random.ts';
 
@@ -159,24 +160,21 @@ test.each(GOARCHES)('%s: compiled code goes on by itself wherever it has been in
 
 test.each(GOARCHES)('%s: by what a run has learnt of interrupted places the next one goes from the start', (goarch) => {
   const isa = isaFor(goarch);
-  let kept: CodeImage | undefined;
-  const store: CodeStore = {
-    load: () => kept,
-    save: (_variant, image) => {
-      kept = image;
-    },
-  };
-  const started = (): ReturnType<typeof bareMachine> =>
-    bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE, store });
-  const [first, second, unlearnt] = [started(), started(), started()];
-  for (let i = 0; i < 3; i++) goOn(first.machine, () => exceptionReturn(first.machine));
-  first.machine.keepCode();
-  goOnAsEvaluated(goarch, second.machine);
+  const store = new KeptCode();
+  const started = (from: CodeStore): ReturnType<typeof bareMachine> =>
+    bareMachine(isa, CODE, LOOPS[goarch], [], { policy: AT_ONCE, store: from });
+  const { machine } = started(store);
+  for (let i = 0; i < 3; i++) goOn(machine, () => exceptionReturn(machine));
+  machine.keepCode();
   const none = new Int32Array(0);
   const noLinks = { pcs: new Float64Array(0), places: none };
-  kept = { ...kept!, exitPlaces: none, exitDecisions: none, linkedBridges: noLinks };
-  goOnAsEvaluated(goarch, unlearnt.machine);
-  expect(2 * second.stats().enters).toBeLessThan(unlearnt.stats().enters);
+  const unlearnt = store.with(() => ({ exitPlaces: none, exitDecisions: none, linkedBridges: noLinks }));
+  const [enters, without] = [store, unlearnt].map((from) => {
+    const next = started(from);
+    goOnAsEvaluated(goarch, next.machine);
+    return next.stats().enters;
+  });
+  expect(2 * enters!).toBeLessThan(without!);
 });
 
 test.each(GOARCHES)(
@@ -185,17 +183,11 @@ test.each(GOARCHES)(
     const isa = isaFor(goarch);
     // Each unit is a part.
     const policy = { ...AT_ONCE, packInstructions: 1 };
-    let kept: CodeImage | undefined;
-    const store: CodeStore = {
-      load: () => kept,
-      save: (_variant, image) => {
-        kept = image;
-      },
-    };
+    const store = new KeptCode();
     const first = bareMachine(isa, CODE, LOOPS[goarch], [], { policy, store }).machine;
     stopEverywhere(first, () => undefined);
     first.keepCode();
-    const { modules } = kept!;
+    const { modules } = store.image;
     const flushes = modules.map((damaged) => {
       const unreadable = {
         slots: damaged.slots,
@@ -206,7 +198,7 @@ test.each(GOARCHES)(
           throw new CodeDamaged('as the test wants it');
         },
       };
-      const image = { ...kept!, modules: modules.map((module) => (module === damaged ? unreadable : module)) };
+      const image = { ...store.image, modules: modules.map((module) => (module === damaged ? unreadable : module)) };
       const load = (): CodeImage => image;
       const { machine, stats } = bareMachine(isa, CODE, LOOPS[goarch], [], {
         policy,
@@ -273,13 +265,7 @@ const RETURN_REGISTER = { amd64: 'RAX', mips64le: 'R25' } as const;
 
 test.each(GOARCHES)('%s: what comes back where it was interrupted does not make that an entry', (goarch) => {
   const isa = isaFor(goarch);
-  let kept: CodeImage | undefined;
-  const store: CodeStore = {
-    load: () => undefined,
-    save: (_variant, image) => {
-      kept = image;
-    },
-  };
+  const store = new KeptCode();
   const loop = LOOPS[goarch];
   const { machine } = bareMachine(isa, CODE, [...loop, ...RETURNS[goarch]], [], {
     policy: { ...AT_ONCE, exactThreshold: 1e9, bridgeThreshold: 1e9, jumpThreshold: 2, visits: 1 << 20 },
@@ -302,6 +288,6 @@ test.each(GOARCHES)('%s: what comes back where it was interrupted does not make 
     });
   machine.keepCode();
   expect(interrupted.size).toBeGreaterThan(4);
-  const inLoop = [...kept!.entryPcs].filter((pc) => pc < CODE + loop.length);
+  const inLoop = [...store.image.entryPcs].filter((pc) => pc < CODE + loop.length);
   expect(inLoop.length).toBeLessThan(interrupted.size / 2 + 1);
 });

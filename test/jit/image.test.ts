@@ -11,33 +11,12 @@ import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { bareMachine } from '../support/bare-machine.ts';
 import { GOARCHES, loadFixture } from '../support/fixtures.ts';
+import { KeptCode } from '../support/kept-code.ts';
 import { differences, extentsOf, lockstep, start } from '../support/lockstep.ts';
 
 const RELEASE = '1.27';
 /** Nothing is compiled before the run has ended, and then all that was executed, however long that takes. */
 const LATE = { threshold: 1_000_000, restShare: Number.POSITIVE_INFINITY };
-
-class Kept implements CodeStore {
-  readonly images = new Map<string, CodeImage>();
-
-  load(variant: string): CodeImage | undefined {
-    return this.images.get(variant);
-  }
-
-  save(variant: string, image: CodeImage): void {
-    const modules = image.modules.map(({ bytes, slots, instructions, native, optimised }) => {
-      return { bytes, slots, instructions, native, optimised };
-    });
-    this.images.set(variant, structuredClone({ ...image, modules }));
-  }
-
-  /** A store with the one image of this one, changed. */
-  with(change: (image: CodeImage) => Partial<CodeImage>): Kept {
-    const changed = new Kept();
-    for (const [variant, image] of this.images) changed.images.set(variant, { ...image, ...change(image) });
-    return changed;
-  }
-}
 
 /** Runs a program of the fixtures to its end with a store. */
 function run(
@@ -63,7 +42,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
   const bytes = loadFixture('hello', goarch, RELEASE);
 
   it('a second run begins with what the first one executed, and leaves the evaluator next to nothing', () => {
-    const store = new Kept();
+    const store = new KeptCode();
     const first = run(bytes, store, LATE);
     const second = run(bytes, store, LATE);
     expect(first.stats).toMatchObject({ restored: 0 });
@@ -74,7 +53,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
   });
 
   it('the second run adds what it came by in the middle of the code, and after a few there is nothing to add', () => {
-    const store = new Kept();
+    const store = new KeptCode();
     const runs = [1, 2, 3, 4, 5].map(() => run(bytes, store, LATE));
     expect(runs[2]!.stats.restored).toBeGreaterThan(runs[1]!.stats.restored);
     expect(runs[4]!.stats).toMatchObject({ instructions: 0, flushes: 0 });
@@ -87,7 +66,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
   });
 
   it('the state is the same all the way as in the evaluator', () => {
-    const store = new Kept();
+    const store = new KeptCode();
     for (let i = 0; i < 3; i++) run(bytes, store, LATE);
     const agreement = lockstep({ bytes, every: 1777, until: 500_000, store });
     expect(agreement.parted).toBeUndefined();
@@ -98,7 +77,7 @@ describe.each(GOARCHES)('%s', (goarch) => {
 it('the places at which an earlier run was left in the middle of the code are entered', () => {
   // inc rax, eight times; jmp to the first
   const loop = [...Array.from({ length: 8 }, () => [0x48, 0xff, 0xc0]).flat(), 0xeb, 0xe6];
-  const store = new Kept();
+  const store = new KeptCode();
   const enters = [1, 2, 3].map(() => {
     const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
     machine.run(5);
@@ -117,7 +96,7 @@ it('the places at which an earlier run was left in the middle of the code are en
 it('what is arrived at more often than can be counted is compiled when the run is over, as the hottest', () => {
   // inc rax; jmp to it
   const loop = [0x48, 0xff, 0xc0, 0xeb, 0xfb];
-  const store = new Kept();
+  const store = new KeptCode();
   const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store, policy: LATE });
   machine.run(2 * (HOTTEST + 1000));
   expect(stats()).toMatchObject({ units: 0, enters: 0 });
@@ -129,7 +108,7 @@ it('what is arrived at more often than can be counted is compiled when the run i
 it('what an earlier run did not execute is compiled, although it was urgent before anything was', () => {
   // dec ecx; jne to it; dec edx; jne to that; nop
   const loops = [0xff, 0xc9, 0x75, 0xfc, 0xff, 0xca, 0x75, 0xfc, 0x90];
-  const store = new Kept();
+  const store = new KeptCode();
   const policy = { threshold: 10, urgent: 20, warmUp: 1000 };
   const units = [
     { RCX: 5000n, RDX: 1n },
@@ -148,7 +127,7 @@ it('what an earlier run did not execute is compiled, although it was urgent befo
 it('a machine whose code has been kept goes on, with what it compiles anew', () => {
   // inc rax; inc rcx; jmp to the first
   const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
-  const store = new Kept();
+  const store = new KeptCode();
   const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
   machine.run(300);
   const { units } = stats();
@@ -161,7 +140,7 @@ it('a machine whose code has been kept goes on, with what it compiles anew', () 
 
 it('so does one whose code was about to be kept when something went wrong', () => {
   const bytes = loadFixture('hello', 'amd64', RELEASE);
-  const ends = [jit({ extents: extentsOf(readElf(bytes)), policy: LATE, store: new Kept() }), undefined].map(
+  const ends = [jit({ extents: extentsOf(readElf(bytes)), policy: LATE, store: new KeptCode() }), undefined].map(
     (compiler) => {
       const process = start(bytes, [], compiler);
       process.run({ until: 200_000 });
@@ -179,7 +158,7 @@ it('a run that says where it may stop later begins with the code that was kept f
   // inc rax; inc rcx; jmp to the first
   const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
   const stop = new Set([0x100003]);
-  const store = new Kept();
+  const store = new KeptCode();
   const runs = [1, 2].map(() => {
     const { machine, stats } = bareMachine(isaFor('amd64'), 0x100000, loop, [], { store });
     machine.futureBreakpoints = stop;
@@ -203,7 +182,7 @@ it('a run that says where it may stop later begins with the code that was kept f
 it('a machine goes on when what it has compiled is kept, and when there was nothing new to keep', () => {
   // inc rax; inc rcx; jmp to the first
   const loop = [0x48, 0xff, 0xc0, 0x48, 0xff, 0xc1, 0xeb, 0xf8];
-  const store = new Kept();
+  const store = new KeptCode();
   const evaluated = bareMachine(isaFor('amd64'), 0x100000, loop, [], undefined).machine;
   evaluated.run(600);
   const saved = [1, 2, 3, 4].map(() => {
@@ -220,7 +199,7 @@ it('a machine goes on when what it has compiled is kept, and when there was noth
 });
 
 it('a long way from the middle of the code is gone part by part, a run after the other', () => {
-  const store = new Kept();
+  const store = new KeptCode();
   // inc eax, 800 times; jmp to the first
   const loop = [...Array.from({ length: 800 }, () => [0xff, 0xc0]).flat(), 0xe9, ...[0xbb, 0xf9, 0xff, 0xff]];
   const made = [1, 2, 3].map(() => {
@@ -243,7 +222,7 @@ it('a long way from the middle of the code is gone part by part, a run after the
 describe('code of another run', () => {
   const bytes = loadFixture('hello', 'amd64', RELEASE);
   const other = loadFixture('calls', 'amd64', RELEASE);
-  const store = new Kept();
+  const store = new KeptCode();
   run(bytes, store, LATE);
 
   it('is in few modules', () => {
@@ -313,7 +292,7 @@ describe('code of another run', () => {
       },
       makeRoom: () => undefined,
     };
-    const kept = Object.assign(new Kept(), { native });
+    const kept = Object.assign(new KeptCode(), { native });
     const host = (): CodeImage['host'] => [...kept.images.values()][0]!.host;
     run(bytes, kept, LATE);
     expect(restored).toEqual([]);
@@ -323,13 +302,13 @@ describe('code of another run', () => {
     accepts = false;
     support.code.fill(0);
     const { instructions } = run(bytes, kept, LATE);
-    expect(instructions).toBe(run(bytes, new Kept(), LATE).instructions);
+    expect(instructions).toBe(run(bytes, new KeptCode(), LATE).instructions);
     expect(host()!.support.code.slice(0, 4)).toEqual(Uint8Array.of(0, 0x61, 0x73, 0x6d));
   });
 
   it('grows by what a run with other arguments executes', () => {
     const bench = loadFixture('bench', 'amd64', RELEASE);
-    const both = new Kept();
+    const both = new KeptCode();
     const session = (...args: string[]): number => {
       const opened = Session.open(bench, { path: 'bench', args, codeStore: both, stdout: () => {}, stderr: () => {} });
       expect(opened.run()).toMatchObject({ kind: 'exit', status: 0 });
@@ -343,7 +322,7 @@ describe('code of another run', () => {
 
   it('serves preempted runs as well, by what they watch', () => {
     const calls = loadFixture('calls', 'mips', RELEASE);
-    const kept = new Kept();
+    const kept = new KeptCode();
     const preempted = (): [SessionEnd, unknown, number] => {
       const schedule = parseSchedule('every=1009');
       const session = Session.open(calls, {
