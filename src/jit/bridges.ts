@@ -9,6 +9,7 @@ import type { Isa } from '../../isa/dsl/isa.ts';
 import { BRIDGE_JUMPS } from '../engine/layout.ts';
 import { firstOf } from './first-of.ts';
 import { beginJumps, forgetJumps, putJump } from './jumps.ts';
+import { type LinkImage, Links } from './links.ts';
 
 /** Addresses, and the place of each in an exact bridge. */
 interface PlacedBridges {
@@ -19,8 +20,8 @@ interface PlacedBridges {
 export interface BridgeImage {
   /** Those that exact bridges can be entered at, in order. */
   readonly bridges: PlacedBridges;
-  /** Of them those that the driver found, in order of places. */
-  readonly linkedBridges: PlacedBridges;
+  /** Of them those that the driver found. */
+  readonly linkedBridges: LinkImage;
 }
 
 const NO_BRIDGES: PlacedBridges = { pcs: new Float64Array(0), places: new Int32Array(0) };
@@ -43,9 +44,8 @@ const MOST_WANTED = 100_000;
 export class Bridges {
   /** Of this run's, those that are exact, by address; the others are entries and nothing else. */
   readonly #places = new Map<number, number>();
-  /** Of another run: those that are exact, and those of them that the driver finds as soon as their units are there. */
+  /** Of another run's those that are exact. */
   #adopted = NO_BRIDGES;
-  #adoptedLinks = NO_BRIDGES;
   /** Where there is none yet, and the evaluator took over instead: how often because the budget was too small, and how often otherwise. */
   readonly #exhausted = new Map<number, number>();
   readonly #wanted = new Map<number, number>();
@@ -57,8 +57,7 @@ export class Bridges {
   readonly #exactThreshold: number;
   readonly #isa: Isa;
   readonly #i32: Int32Array;
-  /** Those of this run's that the driver finds. */
-  readonly #linked = new Set<number>();
+  readonly #links: Links;
 
   /**
    * @param i32 the one memory
@@ -69,6 +68,10 @@ export class Bridges {
     this.#isa = isa;
     this.#i32 = i32;
     beginJumps(i32, isa, BRIDGE_JUMPS);
+    this.#links = new Links((pc) => {
+      const place = this.place(pc);
+      putJump(i32, isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
+    });
     this.#threshold = threshold;
     this.#exactThreshold = exactThreshold;
   }
@@ -132,24 +135,14 @@ export class Bridges {
     this.#exhausted.delete(pc);
   }
 
-  /** Lets the driver go to a place by itself. Its unit is there. */
-  link(pc: number, place: number): void {
-    this.#putJump(pc, place);
-    this.#linked.add(pc);
+  /** Lets the driver go to the exact bridge that stands for an address by itself. Its unit is there. */
+  link(pc: number): void {
+    this.#links.add(pc);
   }
 
-  #putJump(pc: number, place: number): void {
-    putJump(this.#i32, this.#isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
-  }
-
-  /** The units in some slots are there now. */
+  /** The units in some slots, which were another run's, are there now. */
   awoke(slots: readonly number[]): void {
-    const { pcs, places } = this.#adoptedLinks;
-    if (pcs.length === 0) return;
-    for (const slot of slots) {
-      let i = firstOf(places.length, (each) => slotOf(places[each]!) >= slot);
-      for (; i < places.length && slotOf(places[i]!) === slot; i++) this.#putJump(pcs[i]!, places[i]!);
-    }
+    this.#links.awoke(slots);
   }
 
   /** The slots that they are in. */
@@ -165,25 +158,22 @@ export class Bridges {
     const byPc = new Map<number, number>();
     for (const [i, pc] of this.#adopted.pcs.entries()) byPc.set(pc, this.#adopted.places[i]!);
     for (const [pc, place] of this.#places) byPc.set(pc, place);
-    const linked = new Set([...this.#adoptedLinks.pcs, ...this.#linked]);
     return {
       bridges: placed([...byPc].sort(([a], [b]) => a - b)),
-      linkedBridges: placed([...byPc].filter(([pc]) => linked.has(pc) && !isEntry(pc)).sort(([, a], [, b]) => a - b)),
+      linkedBridges: this.#links.image((pc) => (isEntry(pc) ? undefined : slotOf(this.place(pc)))),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
   adopt({ bridges, linkedBridges }: BridgeImage): void {
     this.#adopted = bridges;
-    this.#adoptedLinks = linkedBridges;
+    this.#links.adopt(linkedBridges);
   }
 
   clear(): void {
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#linked.size + this.#adoptedLinks.pcs.length > 0) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
-    this.#linked.clear();
+    if (this.#links.clear()) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
     this.#adopted = NO_BRIDGES;
-    this.#adoptedLinks = NO_BRIDGES;
     this.#places.clear();
     this.#exhausted.clear();
     this.#wanted.clear();

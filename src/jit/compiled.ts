@@ -117,6 +117,7 @@ export class Compiled {
       (slots) => {
         this.exitPlaces.awoke(slots);
         this.bridges.awoke(slots);
+        this.entries.awoke(slots);
       },
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
@@ -292,7 +293,7 @@ export class Compiled {
       this.dropDamaged();
       return -1;
     }
-    this.entries.link(pc, entry);
+    this.entries.link(pc);
     return this.entries.linked(pc);
   }
 

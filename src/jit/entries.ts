@@ -6,6 +6,7 @@ import type { CodeBlock, DecodeCache } from '../engine/decode.ts';
 import { BLOCK_SIZE, CELL_SIZE, CELLS, CELLS_END, JUMPS } from '../engine/layout.ts';
 import { firstOf } from './first-of.ts';
 import { beginJumps, forgetJumps, jumpHash, putJump } from './jumps.ts';
+import { type LinkImage, Links } from './links.ts';
 import { CacheFull } from './watch.ts';
 
 /** The number of the entry at a unit's start: an entry's is its index plus one. */
@@ -32,6 +33,8 @@ export interface EntryImage {
   /** Slot and number of each. */
   readonly entries: Int32Array;
   readonly cells: Float64Array;
+  /** The entries that compiled code found by itself. */
+  readonly linkedEntries: LinkImage;
 }
 
 export class Entries {
@@ -49,6 +52,7 @@ export class Entries {
   readonly #lacking = new Float64Array(LACKING);
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
+  readonly #links = new Links((pc) => this.#link(pc, this.get(pc)!));
 
   constructor(isa: Isa, i32: Int32Array, code: DecodeCache, sleeps: (slot: number) => boolean) {
     this.#isa = isa;
@@ -106,7 +110,7 @@ export class Entries {
     this.#byPc.set(pc, entry);
     this.#lacking[lackingAt(pc)] = NOWHERE;
     this.#code.block(pc).heat[this.#code.index(pc)] = COMPILED;
-    this.link(pc, entry);
+    this.#link(pc, entry);
   }
 
   /** The word at which the jump cache has slot and number of an address's entry; negative where it has another's. */
@@ -116,8 +120,22 @@ export class Entries {
     return i32[at] === (pc | 0) && i32[at + 1] === Math.floor(pc / 2 ** 32) ? at + 2 : -1;
   }
 
-  /** Lets compiled code go to an entry by itself. The unit is there. */
-  link(pc: number, entry: Entry): void {
+  /** Lets compiled code go to the entry at an address by itself. Its unit is there. */
+  link(pc: number): void {
+    this.#links.add(pc);
+  }
+
+  /** The units in some slots, which were another run's, are there now. */
+  awoke(slots: readonly number[]): void {
+    this.#links.awoke(slots);
+  }
+
+  /** Whether so many more have been linked that it is to be kept. */
+  get isNews(): boolean {
+    return this.#links.isNews;
+  }
+
+  #link(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#fill(cell, entry);
     putJump(this.#i32, this.#isa, JUMPS, pc, entry.slot, entry.number);
@@ -156,11 +174,12 @@ export class Entries {
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
       cells: Float64Array.from(this.#cells.keys()),
+      linkedEntries: this.#links.image((pc) => this.get(pc)?.slot),
     };
   }
 
   /** Takes over those of another run, whose units all sleep; there are none yet. */
-  adopt({ entryPcs, entries, cells }: EntryImage): void {
+  adopt({ entryPcs, entries, cells, linkedEntries }: EntryImage): void {
     this.forgetCells();
     for (let i = 0; i < cells.length; i++) this.#cells.set(cells[i]!, CELLS + CELL_SIZE * i);
     this.#nextCell = CELLS + CELL_SIZE * cells.length;
@@ -169,6 +188,7 @@ export class Entries {
     this.#lacking.fill(NOWHERE);
     this.#adopted = entryPcs;
     this.#adoptedEntries = entries;
+    this.#links.adopt(linkedEntries);
     for (const block of this.#code.blocks()) this.met(block);
   }
 
@@ -179,6 +199,7 @@ export class Entries {
     this.#adoptedEntries = new Int32Array(0);
     for (const block of this.#code.blocks()) block.heat.fill(0);
     for (const cell of this.#cells.values()) this.#i32[cell >>> 2] = -1;
+    this.#links.clear();
     forgetJumps(this.#i32, this.#isa, JUMPS);
   }
 

@@ -24,6 +24,7 @@ import {
 import { numberOf, slotOf } from './bridges.ts';
 import { firstOf } from './first-of.ts';
 import type { Inside } from './inside.ts';
+import { isNews } from './links.ts';
 
 /** What a run has learnt, for the next one. */
 export interface PlaceImage {
@@ -43,10 +44,6 @@ const NOTHING_KEPT: PlaceImage = {
   exitDecisions: new Int32Array(0),
   decidedBy: '',
 };
-
-/** What a run has learnt is kept if it is more than this, and than a share of what was known: else all that is kept were written for little. */
-const LEAST_NEWS = 32;
-const NEWS_SHARE = 1 / 16;
 
 /** Of an exit that no bridge goes on from. */
 const NO_SLOT = -1;
@@ -94,8 +91,9 @@ export class ExitPlaces {
    * @param place of the bridge that stands for `epc`, whose unit is there; negative where there is none
    */
   add(exit: number, undone: number, pc: number, epc: number, place: number): void {
-    if (place < 0) this.#put(exit, undone, NO_SLOT, 0);
-    else this.#put(exit, undone, slotOf(place), numberOf(place));
+    const news =
+      place < 0 ? this.#put(exit, undone, NO_SLOT, 0) : this.#put(exit, undone, slotOf(place), numberOf(place));
+    if (!news) return;
     const word = decisionAt(exit);
     this.#setAddress(word + (PLACE_PC >>> 2), pc);
     this.#setAddress(word + (PLACE_RETURN >>> 2), epc);
@@ -133,8 +131,7 @@ export class ExitPlaces {
 
   /** The same of a breakpoint, or of a system call, behind which an entry, or an exact bridge, leads on: its slot, and a number. */
   addPassed(exit: number, decision: Passed, undone: number, slot: number, number: number): void {
-    this.#put(exit, undone, slot, number | PASSED);
-    this.#i32[decisionAt(exit) + (PLACE_DECISION >>> 2)] = decision;
+    if (this.#put(exit, undone, slot, number | PASSED)) this.#i32[decisionAt(exit) + (PLACE_DECISION >>> 2)] = decision;
   }
 
   /** Whether it is known. */
@@ -142,22 +139,26 @@ export class ExitPlaces {
     return this.#i32[placeAt(exit)] === exit;
   }
 
-  #put(exit: number, undone: number, slot: number, number: number): void {
+  /** Whether that was not known. Of an exit nothing else changes: what was decided there holds as long as it is known. */
+  #put(exit: number, undone: number, slot: number, number: number): boolean {
     const i32 = this.#i32;
     const word = placeAt(exit);
+    if (i32[word] === exit && i32[word + (PLACE_SLOT >>> 2)] === slot && i32[word + (PLACE_NUMBER >>> 2)] === number)
+      return false;
     i32[word] = exit;
     i32[word + (PLACE_SLOT >>> 2)] = slot;
     i32[word + (PLACE_NUMBER >>> 2)] = number;
     i32[word + (PLACE_UNDONE >>> 2)] = undone;
     this.#used = true;
     this.#learnt++;
+    return true;
   }
 
   // From run to run
 
   /** Whether so much has been learnt that it is to be kept. */
   get isNews(): boolean {
-    return this.#learnt > LEAST_NEWS + this.#keptCount * NEWS_SHARE;
+    return isNews(this.#learnt, this.#keptCount);
   }
 
   /** All that was learnt. @param inUse whether the unit in a slot is kept as well */

@@ -64,7 +64,7 @@ export interface CodeImage extends EntryImage, BridgeImage, PlaceImage, Function
   /** Guest instructions in all of them. */
   readonly held: number;
   readonly exits: ExitImage;
-  /** Addresses at which blocks that are compiled begin, and how many bytes they have. */
+  /** Addresses at which blocks that are compiled begin, in order, and how many bytes they have. */
   readonly blocks: Float64Array;
   readonly blockSizes: Int32Array;
   /** By slot: the start of the function in it, or a negative number. */

@@ -167,7 +167,7 @@ test.each(GOARCHES)('%s: by what a run has learnt of interrupted places the next
   for (let i = 0; i < 3; i++) goOn(machine, () => exceptionReturn(machine));
   machine.keepCode();
   const none = new Int32Array(0);
-  const noLinks = { pcs: new Float64Array(0), places: none };
+  const noLinks = { pcs: new Float64Array(0), slots: none };
   const unlearnt = store.with(() => ({ exitPlaces: none, exitDecisions: none, linkedBridges: noLinks }));
   const [enters, without] = [store, unlearnt].map((from) => {
     const next = started(from);

@@ -112,3 +112,15 @@ test('what no unit was there for is handed on, and what is little is no news', (
   for (let exit = 110; exit < 200; exit++) exits.add(exit, 0, 0x4000, 0x4000, -1);
   expect(exits.isNews).toBe(true);
 });
+
+test('what is known already is no news, and what was decided of it stays', () => {
+  const { exits, i32 } = places('a');
+  const add = (): void => exits.add(DECIDED, 0, 0x2000, 0x2000, placeIn(SLOT, 1));
+  add();
+  exits.decide(DECIDED * DECISION_ENTRY);
+  const decided = decisionWord(i32, DECIDED, PLACE_DECISION);
+  for (let i = 0; i < 100; i++) add();
+  expect(exits.isNews).toBe(false);
+  expect(decided).not.toBe(0);
+  expect(decisionWord(i32, DECIDED, PLACE_DECISION)).toBe(decided);
+});

@@ -7,6 +7,7 @@ import { parseSchedule, Session, type SessionEnd } from '../../src/index.ts';
 import type { CompilerStats } from '../../src/jit/compiler.ts';
 import { jit } from '../../src/jit/compiler.ts';
 import { CodeDamaged, type CodeImage, type CodeStore, type MachineCode, type NativeCode } from '../../src/jit/image.ts';
+import { NO_LINKS } from '../../src/jit/links.ts';
 import { POLICY } from '../../src/jit/policy.ts';
 import { readElf } from '../../src/object/elf.ts';
 import { bareMachine } from '../support/bare-machine.ts';
@@ -63,6 +64,14 @@ describe.each(GOARCHES)('%s', (goarch) => {
     expect(new Set(runs.map(({ instructions }) => instructions)).size).toBe(1);
     // Calls of the kernel and of places in the middle of functions are compiled too.
     expect(runs.map(({ decoded }) => decoded)).toEqual([expect.any(Number), expect.any(Number), 0, 0, 0]);
+  });
+
+  it('what compiled code has found by itself the next run finds so from the start', () => {
+    const store = new KeptCode();
+    for (let i = 0; i < 3; i++) run(bytes, store, LATE);
+    const unlinked = store.with(() => ({ linkedEntries: NO_LINKS }));
+    const [enters, without] = [store, unlinked].map((from) => run(bytes, from, LATE).stats.enters);
+    expect(2 * enters!).toBeLessThan(without!);
   });
 
   it('the state is the same all the way as in the evaluator', () => {
