@@ -34,7 +34,7 @@ export const PAST = {
   resumedAt: 56,
   /** How often the refusals were forgotten. */
   generation: 64,
-  /** i64, so many: a bit for each of them, by a hash of its place. */
+  /** i64, so many: for each of them two bits of one word, by a hash of its place. */
   filter: 72,
 } as const;
 
@@ -81,10 +81,15 @@ if (CHECKS.length > MOST_CHECKS) throw new Error('more checks than there is room
 /** Where there has been no interrupt yet: it is equal to no address and no time. */
 const NEVER = Number.NaN;
 
-/** The bit of a place in a filter. inside/interrupt.ts says the same. */
+/**
+ * The bits of a place in a filter: the highest bits of a hash choose the word, the next six, twice, the bits. inside/interrupt.ts says the same.
+ * (One bit of all 256 was another place's for one request in a hundred.)
+ */
 export const FILTER_FACTOR = 0x9e3779b1;
-export const FILTER_WORDS = 4;
-const filterBit = (pc: number, sp: number): number => Math.imul(pc ^ sp, FILTER_FACTOR) >>> 24;
+const FILTER_WORD_BITS = 2;
+export const FILTER_WORDS = 1 << FILTER_WORD_BITS;
+export const FILTER_WORD_SHIFT = 32 - FILTER_WORD_BITS;
+export const FILTER_BIT_SHIFTS = [FILTER_WORD_SHIFT - 6, FILTER_WORD_SHIFT - 12] as const;
 /** Index of a PC at which goroutines stop running. inside/served.ts says the same. */
 const stoppedIndex = (pc: number): number => (pc >>> 2) & STOPPED_MASK;
 
@@ -184,8 +189,12 @@ export class Past {
     const refusals = this.#current;
     if (refusals.size >= MOST_PLACES) this.forgetRefusals();
     refusals.set(pc, sp, by);
-    const bit = filterBit(pc, sp);
-    this.#i32[((this.at + PAST.filter) >>> 2) + (bit >>> 5)]! |= 1 << bit;
+    const hash = Math.imul(pc ^ sp, FILTER_FACTOR);
+    const word = ((this.at + PAST.filter) >>> 2) + 2 * (hash >>> FILTER_WORD_SHIFT);
+    for (const shift of FILTER_BIT_SHIFTS) {
+      const bit = (hash >>> shift) & 63;
+      this.#i32[word + (bit >>> 5)]! |= 1 << bit;
+    }
   }
 
   forgetRefusals(): void {

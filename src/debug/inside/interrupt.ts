@@ -21,7 +21,9 @@ import { Grunning, Prunning, stackPreempt } from '../../goruntime/facts/constant
 import { CHECKS, type CheckId } from '../../goruntime/safe-points.ts';
 import { F64, I32, I64, OP } from '../../jit/opcodes.ts';
 import {
+  FILTER_BIT_SHIFTS,
   FILTER_FACTOR,
+  FILTER_WORD_SHIFT,
   FILTER_WORDS,
   KINDS,
   MOST_NOTES,
@@ -189,18 +191,35 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   e.when(isSafe, () => {
     push = e.writable(pushed, 0, 'pointer');
   });
-  const noted = e.let(I32, e.load(OP.i32_load, OFFSETS.noted));
-  e.when(e.not(isSafe), () => e.leaveIf(e.op(OP.i32_ge_s, noted, e.i32(MOST_NOTES))));
-  /** The bit of the place among the refusals, and the word that it is in. */
-  const mixed = e.op(OP.i32_mul, e.op(OP.i32_xor, e.low(pc), e.low(sp)), e.i32(FILTER_FACTOR | 0));
-  const hash = e.let(I32, e.op(OP.i32_shr_u, mixed, e.i32(24)));
-  const bit = e.let(I64, e.op(OP.i64_shl, e.i64(1n), e.op(OP.i64_extend_i32_u, hash)));
-  const inFilter = e.op(OP.i32_shl, e.op(OP.i32_shr_u, hash, e.i32(6)), e.i32(3));
+  const notedLocal = code.local(I32);
+  const noted = e.get(notedLocal);
+  e.set(notedLocal, e.load(OP.i32_load, OFFSETS.noted));
+  e.when(e.not(isSafe), () => {
+    // The last ones may be of what has been forgotten since.
+    const last = e.op(OP.i32_mul, e.op(OP.i32_sub, noted, e.i32(1)), e.i32(NOTE_SIZE));
+    const isOfPast = e.op(OP.i32_eq, e.load(OP.i32_load, OFFSETS.notes + NOTE.past, last), past);
+    const generation = e.load(OP.f64_load, OFFSETS.notes + NOTE.generation, last);
+    const again = code.loop();
+    e.when(noted, () =>
+      e.when(e.both(isOfPast, e.op(OP.f64_ne, generation, was(PAST.generation))), () => {
+        e.set(notedLocal, e.op(OP.i32_sub, noted, e.i32(1)));
+        code.br(again);
+      }),
+    );
+    code.end();
+    e.leaveIf(e.op(OP.i32_ge_s, noted, e.i32(MOST_NOTES)));
+  });
+  /** The bits of the place among the refusals, and the word that they are in. */
+  const hash = e.let(I32, e.op(OP.i32_mul, e.op(OP.i32_xor, e.low(pc), e.low(sp)), e.i32(FILTER_FACTOR | 0)));
+  const bit = (shift: number): Push =>
+    e.op(OP.i64_shl, e.i64(1n), e.op(OP.i64_extend_i32_u, e.op(OP.i32_shr_u, hash, e.i32(shift))));
+  const bits = e.let(I64, e.op(OP.i64_or, ...FILTER_BIT_SHIFTS.map(bit)));
+  const inFilter = e.op(OP.i32_shl, e.op(OP.i32_shr_u, hash, e.i32(FILTER_WORD_SHIFT)), e.i32(3));
   const filterAt = e.let(I32, e.op(OP.i32_add, past, inFilter));
   const filter = e.load(OP.i64_load, PAST.filter, filterAt);
   e.when(e.not(wanted), () => {
     e.leaveIf(pending);
-    e.leaveIf(e.op(OP.i64_ne, e.op(OP.i64_and, filter, bit), e.i64(0n)));
+    e.leaveIf(e.op(OP.i64_eq, e.op(OP.i64_and, filter, bits), bits));
 
     // requestPreempt
     setPreempt(e.i32(1));
@@ -231,7 +250,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
     e.when(e.both(isPending, isOfG), () => emitServe(e, e.i32(KINDS.indexOf('asynchronous')), now));
     goOn();
   });
-  e.store(OP.i64_store, PAST.filter, e.op(OP.i64_or, filter, bit), filterAt);
+  e.store(OP.i64_store, PAST.filter, e.op(OP.i64_or, filter, bits), filterAt);
   const note = e.let(I32, e.op(OP.i32_mul, noted, e.i32(NOTE_SIZE)));
   const byState = e.op(OP.i32_eq, check, e.i32(checkIndex('canPreemptM')));
   const [state, tables] = [e.i32(REFUSERS.indexOf('state')), e.i32(REFUSERS.indexOf('tables'))];
