@@ -66,6 +66,8 @@ export const OFFSETS = {
   injected: HANDLER + 40,
   /** i32: refusals that compiled code has noted, and `Past.refusals` does not have yet. */
   noted: HANDLER + 48,
+  /** i32: where the pasts in the memory end. */
+  pastsEnd: HANDLER + 52,
   /** One for each check. */
   refused: HANDLER + 64,
   /** Two for each kind of safe-point: requests served, and the instructions that took. */
@@ -229,6 +231,7 @@ export class HandlerState {
   constructor(memory: Memory) {
     this.#i32 = memory.i32;
     this.#f64 = memory.f64;
+    this.#i32[OFFSETS.pastsEnd >>> 2] = OFFSETS.pasts;
   }
 
   // What became of the interrupts
@@ -295,7 +298,10 @@ export class HandlerState {
       buffer === undefined
         ? new Past(gp, this.#f64, this.#i32, OFFSETS.pasts + PAST_SIZE * this.#inMemory.length)
         : new Past(gp, new Float64Array(buffer), new Int32Array(buffer), 0);
-    if (inMemory) this.#inMemory.push(past);
+    if (inMemory) {
+      this.#inMemory.push(past);
+      this.#i32[OFFSETS.pastsEnd >>> 2] = past.at + PAST_SIZE;
+    }
     this.#pasts.set(gp, past);
     return past;
   }
@@ -319,6 +325,7 @@ export class HandlerState {
     this.#pasts.clear();
     this.#inMemory.length = 0;
     for (const word of [OFFSETS.latest, OFFSETS.former, OFFSETS.noted]) this.#i32[word >>> 2] = 0;
+    this.#i32[OFFSETS.pastsEnd >>> 2] = OFFSETS.pasts;
   }
 
   // The pending request

@@ -99,9 +99,9 @@ export const JUMP_ENTRY = 16;
 export const BRIDGE_JUMPS = 0x300000;
 
 /**
- * Exits at which compiled code goes on by itself, direct-mapped by their numbers: the number (4); table slot (4, negative where there is
- * none) and entry number (4, with PASSED where something is to be done first) of what goes on there; how many of the instructions that were
- * counted are not executed (4).
+ * Exits at which compiled code goes on by itself, direct-mapped by half of their numbers, which are even: the number (4); table slot (4,
+ * negative where there is none) and entry number (4, with PASSED where something is to be done first) of what goes on there; how many of the
+ * instructions that were counted are not executed (4).
  */
 export const PLACES = 0x400000;
 export const PLACE_BITS = 17;

@@ -37,24 +37,8 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   code.i32(0);
   code.memory(OP.i32_load, LEFT_FLAG);
   code.brIf(done);
-  code.get(remaining);
-  code.i32(0);
-  code.op(OP.i32_le_s);
-  code.if();
-  code.i32(0);
-  code.get(pc);
-  code.memory(store, pcAddress(isa));
-  emitMore(
-    code,
-    MORE,
-    remaining,
-    () => code.i32(0),
-    () => code.br(done),
-  );
-  code.i32(0);
-  code.memory(load, pcAddress(isa));
-  code.set(pc);
-  code.end();
+  // Where its budget has ended as well: the unit asks for some before anything else, at an exit that has a number.
+  const look = code.loop();
   emitJumpHash(code, isa, pc);
   code.set(at);
   for (const table of [JUMPS, BRIDGE_JUMPS]) {
@@ -72,9 +56,29 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
     code.br(next);
     code.end();
   }
+  code.get(remaining);
+  code.i32(0);
+  code.op(OP.i32_le_s);
+  code.if();
   code.i32(0);
   code.get(pc);
   code.memory(store, pcAddress(isa));
+  emitMore(
+    code,
+    MORE,
+    remaining,
+    () => code.i32(0),
+    () => code.br(done),
+  );
+  code.i32(0);
+  code.memory(load, pcAddress(isa));
+  code.set(pc);
+  code.br(look);
+  code.end();
+  code.i32(0);
+  code.get(pc);
+  code.memory(store, pcAddress(isa));
+  code.end();
   code.end();
   code.end();
   code.get(remaining);

@@ -114,9 +114,10 @@ export function emitLeft(
   code.i32(0);
   code.memory(OP.i32_load, LEFT_FLAG);
   code.tee(exit);
-  code.i32((1 << PLACE_BITS) - 1);
+  // Half of an even number; of an odd one there is none.
+  code.i32(((1 << PLACE_BITS) - 1) << 1);
   code.op(OP.i32_and);
-  code.i32(Math.log2(PLACE_ENTRY));
+  code.i32(Math.log2(PLACE_ENTRY) - 1);
   code.op(OP.i32_shl);
   code.set(at);
   isPlace();

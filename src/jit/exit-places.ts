@@ -48,7 +48,7 @@ const NOTHING_KEPT: PlaceImage = {
 /** Of an exit that no bridge goes on from. */
 const NO_SLOT = -1;
 
-const indexOf = (exit: number): number => exit & ((1 << PLACE_BITS) - 1);
+const indexOf = (exit: number): number => (exit >>> 1) & ((1 << PLACE_BITS) - 1);
 /** First word of what PLACES, and DECISIONS, have of an exit. */
 const placeAt = (exit: number): number => (PLACES + indexOf(exit) * PLACE_ENTRY) >>> 2;
 const decisionAt = (exit: number): number => (DECISIONS + indexOf(exit) * DECISION_ENTRY) >>> 2;
@@ -176,7 +176,7 @@ export class ExitPlaces {
     const i32 = this.#i32;
     if (this.#used) {
       for (let index = 0; index < 1 << PLACE_BITS; index++)
-        if (i32[placeAt(index)] !== 0) add(i32, placeAt(index), i32, decisionAt(index));
+        if (i32[placeAt(2 * index)] !== 0) add(i32, placeAt(2 * index), i32, decisionAt(2 * index));
     }
     // What somebody else decided is not handed on as ours; those who sleep are learnt anew.
     const { exitPlaces, exitDecisions } = this.#kept;

@@ -38,11 +38,11 @@ function places(name: string): { readonly i32: Int32Array; readonly exits: ExitP
 }
 
 const word = (i32: Int32Array, exit: number, field: number): number =>
-  i32[(PLACES + PLACE_ENTRY * exit + field) >>> 2]!;
+  i32[(PLACES + PLACE_ENTRY * (exit / 2) + field) >>> 2]!;
 const decisionWord = (i32: Int32Array, exit: number, field: number): number =>
-  i32[(DECISIONS + DECISION_ENTRY * exit + field) >>> 2]!;
+  i32[(DECISIONS + DECISION_ENTRY * (exit / 2) + field) >>> 2]!;
 
-const [UNDECIDED, DECIDED, WITHOUT_BRIDGE, CALL] = [3, 4, 5, 6];
+const [UNDECIDED, DECIDED, WITHOUT_BRIDGE, CALL] = [6, 8, 10, 12];
 const [SLOT, OTHER_SLOT] = [11, 12];
 
 /** What a run has learnt. */
@@ -50,7 +50,7 @@ function learnt(name: string, inUse: (slot: number) => boolean = () => true): Pl
   const { exits } = places(name);
   exits.add(UNDECIDED, 2, 0x1000, 0x0ffc, placeIn(SLOT, 1));
   exits.add(DECIDED, 0, 0x2000, 0x2000, placeIn(OTHER_SLOT, 2));
-  exits.decide(DECISION_ENTRY * DECIDED);
+  exits.decide((DECISION_ENTRY * DECIDED) / 2);
   exits.add(WITHOUT_BRIDGE, 0, 0x3000, 0x3000, -1);
   exits.addPassed(CALL, DECIDED_CALL, 0, SLOT, 9);
   return exits.image(inUse);
@@ -107,9 +107,9 @@ test('what no unit was there for is handed on, and what is little is no news', (
   const image = learnt('a');
   exits.adopt(image);
   expect(exits.image(() => true).exitPlaces.length).toBe(image.exitPlaces.length);
-  for (let exit = 100; exit < 110; exit++) exits.add(exit, 0, 0x4000, 0x4000, -1);
+  for (let exit = 100; exit < 120; exit += 2) exits.add(exit, 0, 0x4000, 0x4000, -1);
   expect(exits.isNews).toBe(false);
-  for (let exit = 110; exit < 200; exit++) exits.add(exit, 0, 0x4000, 0x4000, -1);
+  for (let exit = 120; exit < 300; exit += 2) exits.add(exit, 0, 0x4000, 0x4000, -1);
   expect(exits.isNews).toBe(true);
 });
 
@@ -117,7 +117,7 @@ test('what is known already is no news, and what was decided of it stays', () =>
   const { exits, i32 } = places('a');
   const add = (): void => exits.add(DECIDED, 0, 0x2000, 0x2000, placeIn(SLOT, 1));
   add();
-  exits.decide(DECIDED * DECISION_ENTRY);
+  exits.decide((DECISION_ENTRY * DECIDED) / 2);
   const decided = decisionWord(i32, DECIDED, PLACE_DECISION);
   for (let i = 0; i < 100; i++) add();
   expect(exits.isNews).toBe(false);

@@ -31,6 +31,7 @@ import {
   NOTE_SIZE,
   OFFSETS,
   PAST,
+  PAST_SIZE,
   REFUSERS,
 } from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
@@ -71,14 +72,24 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   const gNumber = e.let(F64, e.number(gp));
   const pastLocal = code.local(I32);
   const past = e.get(pastLocal);
+  const isOfG = e.op(OP.f64_eq, e.load(OP.f64_load, PAST.gp, past), gNumber);
   const isOf =
     (word: number): Push =>
     () => {
       e.set(pastLocal, e.load(OP.i32_load, word));
-      e.both(e.op(OP.i32_ne, past, e.i32(0)), e.op(OP.f64_eq, e.load(OP.f64_load, PAST.gp, past), gNumber))();
+      e.both(e.op(OP.i32_ne, past, e.i32(0)), isOfG)();
     };
   e.when(e.not(isOf(OFFSETS.latest)), () => {
-    e.leaveUnless(isOf(OFFSETS.former));
+    e.when(e.not(isOf(OFFSETS.former)), () => {
+      e.set(pastLocal, e.i32(OFFSETS.pasts));
+      const next = code.loop();
+      e.leaveIf(e.op(OP.i32_ge_s, past, e.load(OP.i32_load, OFFSETS.pastsEnd)));
+      e.when(e.not(isOfG), () => {
+        e.set(pastLocal, e.op(OP.i32_add, past, e.i32(PAST_SIZE)));
+        code.br(next);
+      });
+      code.end();
+    });
     e.store(OP.i32_store, OFFSETS.former, e.load(OP.i32_load, OFFSETS.latest));
     e.store(OP.i32_store, OFFSETS.latest, past);
   });
@@ -246,8 +257,8 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
     e.store(OP.f64_store, PAST.resumedAt, e.f64(Number.NaN), past);
     e.count(OFFSETS.injected);
     const isPending = e.load(OP.i32_load, OFFSETS.pending);
-    const isOfG = e.op(OP.f64_eq, e.load(OP.f64_load, OFFSETS.pendingG), gNumber);
-    e.when(e.both(isPending, isOfG), () => emitServe(e, e.i32(KINDS.indexOf('asynchronous')), now));
+    const isPendingOfG = e.op(OP.f64_eq, e.load(OP.f64_load, OFFSETS.pendingG), gNumber);
+    e.when(e.both(isPending, isPendingOfG), () => emitServe(e, e.i32(KINDS.indexOf('asynchronous')), now));
     goOn();
   });
   e.store(OP.i64_store, PAST.filter, e.op(OP.i64_or, filter, bits), filterAt);
