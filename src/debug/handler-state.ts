@@ -18,8 +18,11 @@ export const KINDS: readonly SafePointKind[] = ['blocked', 'synchronous', 'async
 const MOST_PLACES = 4096;
 /** More goroutines are kept outside of the memory, and their interrupts handled there. */
 const PASTS = 128;
-const STOPPED_PCS = 1024;
+const STOPPED_BITS = 11;
 const MOST_CHECKS = 16;
+
+/** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
+export const RESTART_LIMIT = 20;
 
 /** Of a past. */
 export const PAST_SIZE = 128;
@@ -43,9 +46,9 @@ export const NOTE_SIZE = 32;
 export const MOST_NOTES = 128;
 export const NOTE = { past: 0, by: 4, generation: 8, pc: 16, sp: 24 } as const;
 
-/** Of what is known of a PC at which goroutines stop running: the PC, and the kind (i32, index into KINDS). Direct-mapped. */
+/** Of what is known of a PC at which goroutines stop running: the PC, and the kind (i32, index into KINDS). Direct-mapped, by a hash. */
 export const STOPPED_SIZE = 16;
-export const STOPPED_MASK = STOPPED_PCS - 1;
+export const STOPPED_SHIFT = 32 - STOPPED_BITS;
 export const STOPPED = { pc: 0, kind: 8 } as const;
 
 /** Of what is counted of a kind of safe-point. */
@@ -77,7 +80,7 @@ export const OFFSETS = {
   stoppedPcs: HANDLER + 0x100 + PASTS * PAST_SIZE + MOST_NOTES * NOTE_SIZE,
 } as const;
 
-if (OFFSETS.stoppedPcs + STOPPED_PCS * STOPPED_SIZE > HANDLER + HANDLER_SIZE) throw new Error('HANDLER_SIZE');
+if (OFFSETS.stoppedPcs + (STOPPED_SIZE << STOPPED_BITS) > HANDLER + HANDLER_SIZE) throw new Error('HANDLER_SIZE');
 if (CHECKS.length > MOST_CHECKS) throw new Error('more checks than there is room for');
 
 /** Where there has been no interrupt yet: it is equal to no address and no time. */
@@ -87,13 +90,13 @@ const NEVER = Number.NaN;
  * The bits of a place in a filter: the highest bits of a hash choose the word, the next six, twice, the bits. inside/interrupt.ts says the same.
  * (One bit of all 256 was another place's for one request in a hundred.)
  */
-export const FILTER_FACTOR = 0x9e3779b1;
+export const HASH_FACTOR = 0x9e3779b1;
 const FILTER_WORD_BITS = 2;
 export const FILTER_WORDS = 1 << FILTER_WORD_BITS;
 export const FILTER_WORD_SHIFT = 32 - FILTER_WORD_BITS;
 export const FILTER_BIT_SHIFTS = [FILTER_WORD_SHIFT - 6, FILTER_WORD_SHIFT - 12] as const;
 /** Index of a PC at which goroutines stop running. inside/served.ts says the same. */
-const stoppedIndex = (pc: number): number => (pc >>> 2) & STOPPED_MASK;
+const stoppedIndex = (pc: number): number => Math.imul(pc, HASH_FACTOR) >>> STOPPED_SHIFT;
 
 /** What the last interrupts left of a goroutine. Changed in place: there are hundreds of thousands of interrupts in a second. */
 export class Past {
@@ -191,7 +194,7 @@ export class Past {
     const refusals = this.#current;
     if (refusals.size >= MOST_PLACES) this.forgetRefusals();
     refusals.set(pc, sp, by);
-    const hash = Math.imul(pc ^ sp, FILTER_FACTOR);
+    const hash = Math.imul(pc ^ sp, HASH_FACTOR);
     const word = ((this.at + PAST.filter) >>> 2) + 2 * (hash >>> FILTER_WORD_SHIFT);
     for (const shift of FILTER_BIT_SHIFTS) {
       const bit = (hash >>> shift) & 63;

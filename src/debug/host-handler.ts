@@ -5,7 +5,7 @@ import type { Preemption } from '../goruntime/preempt.ts';
 import type { GoProgram } from '../goruntime/program.ts';
 import { CHECKS, type CheckId, type Decision, type Verdict } from '../goruntime/safe-points.ts';
 import { GuestReadError } from '../goruntime/view.ts';
-import { HandlerState, type Past } from './handler-state.ts';
+import { HandlerState, type Past, RESTART_LIMIT } from './handler-state.ts';
 import type { RequestLog } from './request-log.ts';
 import { type Thread, threadOf } from './view.ts';
 
@@ -37,8 +37,6 @@ export const STATE_CHECKS: ReadonlySet<CheckId> = new Set(['curg', 'canPreemptM'
 
 /** A branch that runs again comes to its slot one instruction later. */
 const SLOT = 1;
-/** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
-const RESTART_LIMIT = 20;
 
 export type InterruptListener = (interrupt: Interrupt) => void;
 

@@ -95,8 +95,12 @@ export const JUMPS = 0x200000;
 export const JUMP_BITS = 16;
 export const JUMP_ENTRY = 16;
 
-/** The same of exact bridges, for what goes on where it was interrupted. */
+/**
+ * The same of exact bridges, for what goes on where it was interrupted: of that each address of a loop is one sooner or later, so that each may
+ * stand in so many places, those whose offsets differ in the lowest bits alone.
+ */
 export const BRIDGE_JUMPS = 0x300000;
+export const BRIDGE_WAYS = 4;
 
 /**
  * Exits at which compiled code goes on by itself, direct-mapped by half of their numbers, which are even: the number (4); table slot (4,

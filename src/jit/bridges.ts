@@ -8,7 +8,7 @@
 import type { Isa } from '../../isa/dsl/isa.ts';
 import { BRIDGE_JUMPS } from '../engine/layout.ts';
 import { firstOf } from './first-of.ts';
-import { beginJumps, forgetJumps, putJump } from './jumps.ts';
+import { beginJumps, forgetJumps, putBridgeJump } from './jumps.ts';
 import { type LinkImage, Links } from './links.ts';
 
 /** Addresses, and the place of each in an exact bridge. */
@@ -70,7 +70,7 @@ export class Bridges {
     beginJumps(i32, isa, BRIDGE_JUMPS);
     this.#links = new Links((pc) => {
       const place = this.place(pc);
-      putJump(i32, isa, BRIDGE_JUMPS, pc, slotOf(place), numberOf(place));
+      putBridgeJump(i32, isa, pc, slotOf(place), numberOf(place));
     });
     this.#threshold = threshold;
     this.#exactThreshold = exactThreshold;

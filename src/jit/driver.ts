@@ -2,7 +2,7 @@
 // compiled code, or its budget has ended and the host gives no more.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { BRIDGE_JUMPS, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
+import { BRIDGE_JUMPS, BRIDGE_WAYS, JUMP_ENTRY, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
 import { assemble } from './assemble.ts';
 import { emitJumpHash } from './emit-jumps.ts';
 import { addressOps, emitMore, pcAddress } from './emit-left.ts';
@@ -41,7 +41,8 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
   const look = code.loop();
   emitJumpHash(code, isa, pc);
   code.set(at);
-  for (const table of [JUMPS, BRIDGE_JUMPS]) {
+  /** Goes on by a table's entry at `at`, if that is the address's. */
+  const lookIn = (table: number): void => {
     code.get(at);
     code.memory(load, table);
     code.get(pc);
@@ -55,6 +56,17 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
     code.set(entry);
     code.br(next);
     code.end();
+  };
+  lookIn(JUMPS);
+  for (let way = 0; way < BRIDGE_WAYS; way++) {
+    // From one way to the next.
+    if (way > 0) {
+      code.get(at);
+      code.i32(JUMP_ENTRY * (way ^ (way - 1)));
+      code.op(OP.i32_xor);
+      code.set(at);
+    }
+    lookIn(BRIDGE_JUMPS);
   }
   code.get(remaining);
   code.i32(0);

@@ -138,7 +138,7 @@ export class Entries {
   #link(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#fill(cell, entry);
-    putJump(this.#i32, this.#isa, JUMPS, pc, entry.slot, entry.number);
+    putJump(this.#i32, this.#isa, pc, entry.slot, entry.number);
   }
 
   /** Address of the link cell of `pc`. @throws CacheFull */

@@ -7,6 +7,7 @@ import {
   PLACE_DECISION,
   PLACE_HALF,
   PLACE_HALF_RESUME,
+  PLACE_PC,
   PLACE_RESUME,
   PLACE_RETURN,
   STATE,
@@ -22,9 +23,9 @@ import { CHECKS, type CheckId } from '../../goruntime/safe-points.ts';
 import { F64, I32, I64, OP } from '../../jit/opcodes.ts';
 import {
   FILTER_BIT_SHIFTS,
-  FILTER_FACTOR,
   FILTER_WORD_SHIFT,
   FILTER_WORDS,
+  HASH_FACTOR,
   KINDS,
   MOST_NOTES,
   NOTE,
@@ -33,6 +34,7 @@ import {
   PAST,
   PAST_SIZE,
   REFUSERS,
+  RESTART_LIMIT,
 } from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
 import type { InsideProgram } from './program.ts';
@@ -96,12 +98,36 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
   const was = (field: number): Push => e.load(OP.f64_load, field, past);
   const equals = (field: number, value: Push): Push => e.op(OP.f64_eq, was(field), value);
 
+  /** Out of a slot, if the thread is in one: its branch is where an exception returns to. */
+  const setPc = (value: Push): void => {
+    const { control } = isa.registers;
+    e.store(pointerStore, STATE + control.pc.offset, value);
+    if (arch.delaySlot) e.store(OP.i32_store, STATE + control.slot.offset, e.i32(0));
+  };
+  const goOn = (): void => {
+    e.breakLink();
+    e.store(OP.i64_store, STRETCH_END, next);
+    e.store(OP.i32_store, WINDOW, e.i32(-1));
+    e.store(OP.i32_store, WINDOW + 4, e.i32(-2));
+    emitTaken(e, TAKEN_STRETCHES | TAKEN_STATE);
+    every();
+    code.op(OP.return);
+  };
+
   // A goroutine that has not moved
   const again = e.both(equals(PAST.refusedPc, pcNumber), equals(PAST.refusedSp, spNumber));
   e.leaveIf(e.both(again, e.op(OP.f64_le, e.op(OP.f64_sub, now, was(PAST.refusedAt)), e.f64(1))));
   const from = e.op(OP.f64_ge, pcNumber, was(PAST.injectedFrom));
   const to = e.op(OP.f64_le, pcNumber, was(PAST.injectedTo));
-  e.leaveIf(e.both(e.both(from, to), equals(PAST.injectedSp, spNumber)));
+  e.when(e.both(e.both(from, to), equals(PAST.injectedSp, spNumber)), () => {
+    const isFirst = e.op(OP.f64_ne, was(PAST.resumedAt), was(PAST.resumedAt));
+    e.when(isFirst, () => e.store(OP.f64_store, PAST.resumedAt, now, past));
+    e.when(e.op(OP.f64_le, e.op(OP.f64_sub, now, was(PAST.resumedAt)), e.f64(RESTART_LIMIT)), () => {
+      // It is let go on where it is, which may be a slot.
+      e.leaveUnless(e.equal(pc, e.load(pointerLoad, DECISIONS + PLACE_PC, place)));
+      goOn();
+    });
+  });
 
   // What is decided of the place: half a call may be executed there
   const decisionLocal = code.local(I32);
@@ -133,28 +159,13 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
       setPending?.(e.i32(0));
     };
   };
-  const setPc = (value: Push): void => {
-    const { control } = isa.registers;
-    e.store(pointerStore, STATE + control.pc.offset, value);
-    if (arch.delaySlot) e.store(OP.i32_store, STATE + control.slot.offset, e.i32(0));
-  };
   const refuse = (check: Push): void => {
     e.store(OP.f64_store, PAST.refusedPc, pcNumber, past);
     e.store(OP.f64_store, PAST.refusedSp, spNumber, past);
     e.store(OP.f64_store, PAST.refusedAt, now, past);
-    e.count(OFFSETS.refused, e.f64(1), e.let(I32, e.op(OP.i32_mul, check, e.i32(8))));
-    // The return from the exception: out of a slot, to its branch.
-    setPc(pc);
-  };
-  const goOn = (): void => {
     e.count(OFFSETS.delivered);
-    e.breakLink();
-    e.store(OP.i64_store, STRETCH_END, next);
-    e.store(OP.i32_store, WINDOW, e.i32(-1));
-    e.store(OP.i32_store, WINDOW + 4, e.i32(-2));
-    emitTaken(e, TAKEN_STRETCHES | TAKEN_STATE);
-    every();
-    code.op(OP.return);
+    e.count(OFFSETS.refused, e.f64(1), e.let(I32, e.op(OP.i32_mul, check, e.i32(8))));
+    setPc(pc);
   };
 
   // No goroutine that anybody could want to preempt: g0, mostly
@@ -221,7 +232,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
     e.leaveIf(e.op(OP.i32_ge_s, noted, e.i32(MOST_NOTES)));
   });
   /** The bits of the place among the refusals, and the word that they are in. */
-  const hash = e.let(I32, e.op(OP.i32_mul, e.op(OP.i32_xor, e.low(pc), e.low(sp)), e.i32(FILTER_FACTOR | 0)));
+  const hash = e.let(I32, e.op(OP.i32_mul, e.op(OP.i32_xor, e.low(pc), e.low(sp)), e.i32(HASH_FACTOR | 0)));
   const bit = (shift: number): Push =>
     e.op(OP.i64_shl, e.i64(1n), e.op(OP.i64_extend_i32_u, e.op(OP.i32_shr_u, hash, e.i32(shift))));
   const bits = e.let(I64, e.op(OP.i64_or, ...FILTER_BIT_SHIFTS.map(bit)));
@@ -255,6 +266,7 @@ export function emitInterrupt(e: Emitter, program: InsideProgram, place: Push): 
     e.store(OP.f64_store, PAST.injectedTo, pcNumber, past);
     e.store(OP.f64_store, PAST.injectedSp, spNumber, past);
     e.store(OP.f64_store, PAST.resumedAt, e.f64(Number.NaN), past);
+    e.count(OFFSETS.delivered);
     e.count(OFFSETS.injected);
     const isPending = e.load(OP.i32_load, OFFSETS.pending);
     const isPendingOfG = e.op(OP.f64_eq, e.load(OP.f64_load, OFFSETS.pendingG), gNumber);

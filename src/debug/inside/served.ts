@@ -3,7 +3,7 @@
 import { STRETCH_END, TAKEN, TAKEN_STATE } from '../../engine/layout.ts';
 import { Grunnable, Gscan, Gwaiting } from '../../goruntime/facts/constants.ts';
 import { F64, I32, OP } from '../../jit/opcodes.ts';
-import { KINDS, OFFSETS, SERVED_SIZE, STOPPED, STOPPED_MASK, STOPPED_SIZE } from '../handler-state.ts';
+import { HASH_FACTOR, KINDS, OFFSETS, SERVED_SIZE, STOPPED, STOPPED_SHIFT, STOPPED_SIZE } from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
 import type { InsideProgram } from './program.ts';
 
@@ -44,7 +44,8 @@ export function emitServed(e: Emitter, program: InsideProgram, left: Push): void
     () => {
       e.leaveUnless(e.isZero(e.field(gp, g.syscallsp, 'pointer')));
       const pc = e.field(gp, g.schedPc, 'pointer');
-      const index = e.op(OP.i32_and, e.op(OP.i32_shr_u, e.low(pc), e.i32(2)), e.i32(STOPPED_MASK));
+      const hash = e.op(OP.i32_mul, e.low(pc), e.i32(HASH_FACTOR | 0));
+      const index = e.op(OP.i32_shr_u, hash, e.i32(STOPPED_SHIFT));
       const at = e.let(I32, e.op(OP.i32_mul, index, e.i32(STOPPED_SIZE)));
       e.leaveUnless(e.op(OP.f64_eq, e.load(OP.f64_load, OFFSETS.stoppedPcs + STOPPED.pc, at), e.number(pc)));
       e.set(kind, e.load(OP.i32_load, OFFSETS.stoppedPcs + STOPPED.kind, at));
