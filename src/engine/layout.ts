@@ -96,8 +96,8 @@ export const JUMP_BITS = 16;
 export const JUMP_ENTRY = 16;
 
 /**
- * The same of exact bridges, for what goes on where it was interrupted: of that each address of a loop is one sooner or later, so that each may
- * stand in so many places, those whose offsets differ in the lowest bits alone.
+ * The same of exact bridges, for what goes on where it was interrupted. That is at nearly every address of a loop sooner or later: each may stand
+ * in any of so many entries, whose offsets differ in the lowest bits alone.
  */
 export const BRIDGE_JUMPS = 0x300000;
 export const BRIDGE_WAYS = 4;
