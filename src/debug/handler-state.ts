@@ -18,7 +18,7 @@ export const KINDS: readonly SafePointKind[] = ['blocked', 'synchronous', 'async
 const MOST_PLACES = 4096;
 /** More goroutines are kept outside of the memory, and their interrupts handled there. */
 const PASTS = 128;
-const STOPPED_BITS = 11;
+const STOPPED_SET_BITS = 9;
 const MOST_CHECKS = 16;
 
 /** No restartable sequence is longer: the runtime throws beyond 20 bytes. */
@@ -46,9 +46,10 @@ export const NOTE_SIZE = 32;
 export const MOST_NOTES = 128;
 export const NOTE = { past: 0, by: 4, generation: 8, pc: 16, sp: 24 } as const;
 
-/** Of what is known of a PC at which goroutines stop running: the PC, and the kind (i32, index into KINDS). Direct-mapped, by a hash. */
+/** Of what is known of a PC at which goroutines stop running: the PC, and the kind (i32, index into KINDS). A hash of it says in which set it is. */
 export const STOPPED_SIZE = 16;
-export const STOPPED_SHIFT = 32 - STOPPED_BITS;
+export const STOPPED_SET = 4 * STOPPED_SIZE;
+export const STOPPED_SHIFT = 32 - STOPPED_SET_BITS;
 export const STOPPED = { pc: 0, kind: 8 } as const;
 
 /** Of what is counted of a kind of safe-point. */
@@ -80,7 +81,7 @@ export const OFFSETS = {
   stoppedPcs: HANDLER + 0x100 + PASTS * PAST_SIZE + MOST_NOTES * NOTE_SIZE,
 } as const;
 
-if (OFFSETS.stoppedPcs + (STOPPED_SIZE << STOPPED_BITS) > HANDLER + HANDLER_SIZE) throw new Error('HANDLER_SIZE');
+if (OFFSETS.stoppedPcs + (STOPPED_SET << STOPPED_SET_BITS) > HANDLER + HANDLER_SIZE) throw new Error('HANDLER_SIZE');
 if (CHECKS.length > MOST_CHECKS) throw new Error('more checks than there is room for');
 
 /** Where there has been no interrupt yet: it is equal to no address and no time. */
@@ -95,8 +96,8 @@ const FILTER_WORD_BITS = 2;
 export const FILTER_WORDS = 1 << FILTER_WORD_BITS;
 export const FILTER_WORD_SHIFT = 32 - FILTER_WORD_BITS;
 export const FILTER_BIT_SHIFTS = [FILTER_WORD_SHIFT - 6, FILTER_WORD_SHIFT - 12] as const;
-/** Index of a PC at which goroutines stop running. inside/served.ts says the same. */
-const stoppedIndex = (pc: number): number => Math.imul(pc, HASH_FACTOR) >>> STOPPED_SHIFT;
+/** The set of a PC at which goroutines stop running. inside/served.ts says the same. */
+const stoppedSet = (pc: number): number => Math.imul(pc, HASH_FACTOR) >>> STOPPED_SHIFT;
 
 /** What the last interrupts left of a goroutine. Changed in place: there are hundreds of thousands of interrupts in a second. */
 export class Past {
@@ -366,8 +367,16 @@ export class HandlerState {
 
   /** A goroutine whose saved PC is this one has stopped at that kind of safe-point, if neither preempted asynchronously nor in a system call. */
   knowStopped(pc: number, kind: SafePointKind): void {
-    const at = OFFSETS.stoppedPcs + STOPPED_SIZE * stoppedIndex(pc);
-    this.#f64[(at + STOPPED.pc) >>> 3] = pc;
-    this.#i32[(at + STOPPED.kind) >>> 2] = KINDS.indexOf(kind);
+    const [f64, i32] = [this.#f64, this.#i32];
+    const set = OFFSETS.stoppedPcs + STOPPED_SET * stoppedSet(pc);
+    let at = set;
+    for (let way = 0; way < STOPPED_SET; way += STOPPED_SIZE) {
+      const there = f64[(set + way + STOPPED.pc) >>> 3]!;
+      if (there !== 0 && there !== pc) continue;
+      at = set + way;
+      break;
+    }
+    f64[(at + STOPPED.pc) >>> 3] = pc;
+    i32[(at + STOPPED.kind) >>> 2] = KINDS.indexOf(kind);
   }
 }

@@ -97,10 +97,13 @@ export const JUMP_ENTRY = 16;
 
 /**
  * The same of exact bridges, for what goes on where it was interrupted. That is at nearly every address of a loop sooner or later: each may stand
- * in any of so many entries, whose offsets differ in the lowest bits alone.
+ * in any of so many entries, whose indexes differ in the highest bits alone.
  */
 export const BRIDGE_JUMPS = 0x300000;
-export const BRIDGE_WAYS = 4;
+const WAY_BITS = 2;
+export const BRIDGE_WAYS = 1 << WAY_BITS;
+/** What the offsets of an address's entries differ in, from the first one to the next. */
+export const BRIDGE_WAY = JUMP_ENTRY << (JUMP_BITS - WAY_BITS);
 
 /**
  * Exits at which compiled code goes on by itself, direct-mapped by half of their numbers, which are even: the number (4); table slot (4,

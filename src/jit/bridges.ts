@@ -145,6 +145,11 @@ export class Bridges {
     this.#links.awoke(slots);
   }
 
+  /** Whether so many more have been linked that it is to be kept. */
+  get isNews(): boolean {
+    return this.#links.isNews;
+  }
+
   /** The slots that they are in. */
   slots(): Set<number> {
     const slots = new Set<number>();

@@ -312,7 +312,7 @@ class JitCompiler implements Compiler {
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.#stats.restored > 0) maker.compileBridges(bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) compiled.makeSettler(true);
-    const learnt = compiled.exitPlaces.isNews || compiled.entries.isNews;
+    const learnt = compiled.exitPlaces.isNews || compiled.entries.isNews || bridges.isNews;
     if (!compiled.news && !learnt && !modules.unoptimised()) return;
     const inUse = compiled.slotsInUse();
     if (compiled.news) modules.pack(inUse, packInstructions);

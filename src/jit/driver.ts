@@ -2,7 +2,7 @@
 // compiled code, or its budget has ended and the host gives no more.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { BRIDGE_JUMPS, BRIDGE_WAYS, JUMP_ENTRY, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
+import { BRIDGE_JUMPS, BRIDGE_WAY, BRIDGE_WAYS, JUMPS, LEFT_FLAG } from '../engine/layout.ts';
 import { assemble } from './assemble.ts';
 import { emitJumpHash } from './emit-jumps.ts';
 import { addressOps, emitMore, pcAddress } from './emit-left.ts';
@@ -62,7 +62,7 @@ export function driverModule(isa: Isa, memoryPages: number): Uint8Array<ArrayBuf
     // From one way to the next.
     if (way > 0) {
       code.get(at);
-      code.i32(JUMP_ENTRY * (way ^ (way - 1)));
+      code.i32(BRIDGE_WAY * (way ^ (way - 1)));
       code.op(OP.i32_xor);
       code.set(at);
     }

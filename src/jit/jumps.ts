@@ -2,7 +2,7 @@
 // and what is put there.
 
 import type { Isa } from '../../isa/dsl/isa.ts';
-import { BRIDGE_JUMPS, BRIDGE_WAYS, JUMP_BITS, JUMP_ENTRY, JUMPS } from '../engine/layout.ts';
+import { BRIDGE_JUMPS, BRIDGE_WAY, BRIDGE_WAYS, JUMP_BITS, JUMP_ENTRY, JUMPS } from '../engine/layout.ts';
 
 /** Offset of an address's entry in the jump cache. */
 export const jumpHash = (isa: Isa, pc: number): number => {
@@ -18,7 +18,7 @@ export function putJump(i32: Int32Array, isa: Isa, pc: number, slot: number, num
 /** The same for that of exact bridges. */
 export function putBridgeJump(i32: Int32Array, isa: Isa, pc: number, slot: number, number: number): void {
   const home = (BRIDGE_JUMPS + jumpHash(isa, pc)) >>> 2;
-  const way = (k: number): number => home ^ ((JUMP_ENTRY * k) >>> 2);
+  const way = (k: number): number => home ^ ((BRIDGE_WAY * k) >>> 2);
   let at = home;
   for (let k = 0; k < BRIDGE_WAYS; k++) {
     const tag = i32[way(k)]!;
@@ -38,7 +38,7 @@ function put(i32: Int32Array, at: number, pc: number, slot: number, number: numb
 
 /** Prepares a table of zeros: where address 0 is looked for there are tags that no address there has; elsewhere zeros match nothing. */
 export function beginJumps(i32: Int32Array, isa: Isa, table: number): void {
-  for (let way = 0; way < BRIDGE_WAYS; way++) i32[(table + JUMP_ENTRY * way) >>> 2] = BRIDGE_WAYS * isa.quantum;
+  for (let way = 0; way < BRIDGE_WAYS; way++) i32[(table + BRIDGE_WAY * way) >>> 2] = BRIDGE_WAYS * isa.quantum;
 }
 
 /** Forgets what a table has. */

@@ -46,8 +46,13 @@ export class Links {
     }
   }
 
+  /** Whether so many have been linked that were not known before. */
   get isNews(): boolean {
-    return isNews(this.#own.size, this.#adopted.pcs.length);
+    const { pcs } = this.#adopted;
+    if (!isNews(this.#own.size, pcs.length)) return false;
+    // Those that share an entry of a table are linked again and again.
+    const known = new Set(pcs);
+    return isNews([...this.#own].filter((pc) => !known.has(pc)).length, pcs.length);
   }
 
   /** All of them. @param slotOf the slot that an address leads to; undefined where it leads to none */

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { isaFor } from '../../isa/index.ts';
-import { BRIDGE_JUMPS, BRIDGE_WAYS, JUMP_ENTRY } from '../../src/engine/layout.ts';
+import { BRIDGE_JUMPS, BRIDGE_WAY, BRIDGE_WAYS } from '../../src/engine/layout.ts';
 import { beginJumps, jumpHash, putBridgeJump } from '../../src/jit/jumps.ts';
 import { Links } from '../../src/jit/links.ts';
 
@@ -46,6 +46,14 @@ test('a few links are no news', () => {
   expect(some.isNews).toBe(true);
 });
 
+test('what is linked again is no news', () => {
+  const [first, second] = [links(), links()];
+  for (let pc = 0; pc < 100; pc++) first.links.add(pc);
+  second.links.adopt(first.links.image(() => 1));
+  for (let pc = 0; pc < 100; pc++) second.links.add(pc);
+  expect(second.links.isNews).toBe(false);
+});
+
 test.each(['amd64', 'mips64le'] as const)('%s: bridges of one place in the table do not evict each other', (goarch) => {
   const isa = isaFor(goarch);
   const i32 = new Int32Array(2 ** 22);
@@ -54,7 +62,7 @@ test.each(['amd64', 'mips64le'] as const)('%s: bridges of one place in the table
   const pcs: number[] = [];
   for (let pc = 0x12340; pcs.length < BRIDGE_WAYS + 1; pc += isa.quantum) if (jumpHash(isa, pc) === home) pcs.push(pc);
   const found = (): number[] => {
-    const tags = Array.from({ length: BRIDGE_WAYS }, (_, k) => i32[(BRIDGE_JUMPS + (home ^ (JUMP_ENTRY * k))) >>> 2]!);
+    const tags = Array.from({ length: BRIDGE_WAYS }, (_, k) => i32[(BRIDGE_JUMPS + (home ^ (BRIDGE_WAY * k))) >>> 2]!);
     return pcs.filter((pc) => tags.includes(pc));
   };
   for (const pc of pcs.slice(0, BRIDGE_WAYS)) putBridgeJump(i32, isa, pc, 1, 2);

@@ -3,7 +3,16 @@
 import { STRETCH_END, TAKEN, TAKEN_STATE } from '../../engine/layout.ts';
 import { Grunnable, Gscan, Gwaiting } from '../../goruntime/facts/constants.ts';
 import { F64, I32, OP } from '../../jit/opcodes.ts';
-import { HASH_FACTOR, KINDS, OFFSETS, SERVED_SIZE, STOPPED, STOPPED_SHIFT, STOPPED_SIZE } from '../handler-state.ts';
+import {
+  HASH_FACTOR,
+  KINDS,
+  OFFSETS,
+  SERVED_SIZE,
+  STOPPED,
+  STOPPED_SET,
+  STOPPED_SHIFT,
+  STOPPED_SIZE,
+} from '../handler-state.ts';
 import type { Emitter, Push } from './emitter.ts';
 import type { InsideProgram } from './program.ts';
 
@@ -45,9 +54,18 @@ export function emitServed(e: Emitter, program: InsideProgram, left: Push): void
       e.leaveUnless(e.isZero(e.field(gp, g.syscallsp, 'pointer')));
       const pc = e.field(gp, g.schedPc, 'pointer');
       const hash = e.op(OP.i32_mul, e.low(pc), e.i32(HASH_FACTOR | 0));
-      const index = e.op(OP.i32_shr_u, hash, e.i32(STOPPED_SHIFT));
-      const at = e.let(I32, e.op(OP.i32_mul, index, e.i32(STOPPED_SIZE)));
-      e.leaveUnless(e.op(OP.f64_eq, e.load(OP.f64_load, OFFSETS.stoppedPcs + STOPPED.pc, at), e.number(pc)));
+      const set = e.op(OP.i32_shr_u, hash, e.i32(STOPPED_SHIFT));
+      const local = code.local(I32);
+      const at = e.get(local);
+      e.set(local, e.op(OP.i32_mul, set, e.i32(STOPPED_SET)));
+      const next = code.loop();
+      const there = e.load(OP.f64_load, OFFSETS.stoppedPcs + STOPPED.pc, at);
+      e.when(e.op(OP.f64_ne, there, e.number(pc)), () => {
+        e.set(local, e.op(OP.i32_add, at, e.i32(STOPPED_SIZE)));
+        e.leaveUnless(e.op(OP.i32_and, at, e.i32(STOPPED_SET - 1)));
+        code.br(next);
+      });
+      code.end();
       e.set(kind, e.load(OP.i32_load, OFFSETS.stoppedPcs + STOPPED.kind, at));
     },
   );
