@@ -57,7 +57,8 @@ export class Bridges {
   readonly #exactThreshold: number;
   readonly #isa: Isa;
   readonly #i32: Int32Array;
-  readonly #links: Links;
+  /** Those that the driver goes to by itself: their units are there. */
+  readonly links: Links;
 
   /**
    * @param i32 the one memory
@@ -68,7 +69,7 @@ export class Bridges {
     this.#isa = isa;
     this.#i32 = i32;
     beginJumps(i32, isa, BRIDGE_JUMPS);
-    this.#links = new Links((pc) => {
+    this.links = new Links((pc) => {
       const place = this.place(pc);
       putBridgeJump(i32, isa, pc, slotOf(place), numberOf(place));
     });
@@ -135,21 +136,6 @@ export class Bridges {
     this.#exhausted.delete(pc);
   }
 
-  /** Lets the driver go to the exact bridge that stands for an address by itself. Its unit is there. */
-  link(pc: number): void {
-    this.#links.add(pc);
-  }
-
-  /** The units in some slots, which were another run's, are there now. */
-  awoke(slots: readonly number[]): void {
-    this.#links.awoke(slots);
-  }
-
-  /** Whether so many more have been linked that it is to be kept. */
-  get isNews(): boolean {
-    return this.#links.isNews;
-  }
-
   /** The slots that they are in. */
   slots(): Set<number> {
     const slots = new Set<number>();
@@ -165,19 +151,19 @@ export class Bridges {
     for (const [pc, place] of this.#places) byPc.set(pc, place);
     return {
       bridges: placed([...byPc].sort(([a], [b]) => a - b)),
-      linkedBridges: this.#links.image((pc) => (isEntry(pc) ? undefined : slotOf(this.place(pc)))),
+      linkedBridges: this.links.image((pc) => (isEntry(pc) ? undefined : slotOf(this.place(pc)))),
     };
   }
 
   /** Takes over those of another run; there are none yet. */
   adopt({ bridges, linkedBridges }: BridgeImage): void {
     this.#adopted = bridges;
-    this.#links.adopt(linkedBridges);
+    this.links.adopt(linkedBridges);
   }
 
   clear(): void {
     // Mostly there are none, and memory that was never touched is not to be.
-    if (this.#links.clear()) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
+    if (this.links.clear()) forgetJumps(this.#i32, this.#isa, BRIDGE_JUMPS);
     this.#adopted = NO_BRIDGES;
     this.#places.clear();
     this.#exhausted.clear();

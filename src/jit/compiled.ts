@@ -116,8 +116,8 @@ export class Compiled {
       store,
       (slots) => {
         this.exitPlaces.awoke(slots);
-        this.bridges.awoke(slots);
-        this.entries.awoke(slots);
+        this.bridges.links.awoke(slots);
+        this.entries.links.awoke(slots);
       },
     );
     this.entries = new Entries(isa, memory.i32, code, (slot) => this.modules.sleeps(slot));
@@ -293,7 +293,7 @@ export class Compiled {
       this.dropDamaged();
       return -1;
     }
-    this.entries.link(pc);
+    this.entries.links.add(pc);
     return this.entries.linked(pc);
   }
 

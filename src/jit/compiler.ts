@@ -109,7 +109,7 @@ class JitCompiler implements Compiler {
       const at = exhausted ? -1 : compiled.linked(pc);
       const place = at < 0 ? compiled.bridge(pc) : -1;
       // Where there is an entry, it is what is to be found there.
-      if (place >= 0 && !(exhausted && compiled.entries.has(pc))) bridges.link(pc);
+      if (place >= 0 && !(exhausted && compiled.entries.has(pc))) bridges.links.add(pc);
       if (at < 0 && place < 0) {
         bridges.want(pc, exhausted || bridges.wasInterrupted(pc));
         return undefined;
@@ -312,7 +312,7 @@ class JitCompiler implements Compiler {
     // What a run finds compiled tells where it leaves that; in the first one most was not compiled yet.
     if (this.#stats.restored > 0) maker.compileBridges(bridges.takeAll().slice(0, MOST_BRIDGES), until(restShare));
     if (this.#parts.flags.followed > 0) compiled.makeSettler(true);
-    const learnt = compiled.exitPlaces.isNews || compiled.entries.isNews || bridges.isNews;
+    const learnt = [compiled.exitPlaces, compiled.entries.links, bridges.links].some(({ isNews }) => isNews);
     if (!compiled.news && !learnt && !modules.unoptimised()) return;
     const inUse = compiled.slotsInUse();
     if (compiled.news) modules.pack(inUse, packInstructions);

@@ -52,7 +52,8 @@ export class Entries {
   readonly #lacking = new Float64Array(LACKING);
   readonly #cells = new Map<number, number>();
   #nextCell = CELLS;
-  readonly #links = new Links((pc) => this.#link(pc, this.get(pc)!));
+  /** Those that compiled code goes to by itself: their units are there. */
+  readonly links = new Links((pc) => this.#link(pc, this.get(pc)!));
 
   constructor(isa: Isa, i32: Int32Array, code: DecodeCache, sleeps: (slot: number) => boolean) {
     this.#isa = isa;
@@ -120,21 +121,6 @@ export class Entries {
     return i32[at] === (pc | 0) && i32[at + 1] === Math.floor(pc / 2 ** 32) ? at + 2 : -1;
   }
 
-  /** Lets compiled code go to the entry at an address by itself. Its unit is there. */
-  link(pc: number): void {
-    this.#links.add(pc);
-  }
-
-  /** The units in some slots, which were another run's, are there now. */
-  awoke(slots: readonly number[]): void {
-    this.#links.awoke(slots);
-  }
-
-  /** Whether so many more have been linked that it is to be kept. */
-  get isNews(): boolean {
-    return this.#links.isNews;
-  }
-
   #link(pc: number, entry: Entry): void {
     const cell = this.#cells.get(pc);
     if (cell !== undefined) this.#fill(cell, entry);
@@ -174,7 +160,7 @@ export class Entries {
       entryPcs: Float64Array.from(entries, ([pc]) => pc),
       entries: Int32Array.from(entries.flatMap(([, { slot, number }]) => [slot, number])),
       cells: Float64Array.from(this.#cells.keys()),
-      linkedEntries: this.#links.image((pc) => this.get(pc)?.slot),
+      linkedEntries: this.links.image((pc) => this.get(pc)?.slot),
     };
   }
 
@@ -188,7 +174,7 @@ export class Entries {
     this.#lacking.fill(NOWHERE);
     this.#adopted = entryPcs;
     this.#adoptedEntries = entries;
-    this.#links.adopt(linkedEntries);
+    this.links.adopt(linkedEntries);
     for (const block of this.#code.blocks()) this.met(block);
   }
 
@@ -199,7 +185,7 @@ export class Entries {
     this.#adoptedEntries = new Int32Array(0);
     for (const block of this.#code.blocks()) block.heat.fill(0);
     for (const cell of this.#cells.values()) this.#i32[cell >>> 2] = -1;
-    this.#links.clear();
+    this.links.clear();
     forgetJumps(this.#i32, this.#isa, JUMPS);
   }
 
